@@ -1,1 +1,5 @@
-fn main(){}
+//! The `sparekey` binary: hands over to the command line.
+
+fn main() -> std::process::ExitCode {
+    sparekey::cli::main()
+}

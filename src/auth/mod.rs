@@ -1,0 +1,85 @@
+//! Who asks, and what they may do: callers, assertions, grants.
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+
+use crate::domain::name::AccountName;
+use crate::domain::role::Capability;
+use crate::domain::time::Timestamp;
+
+pub mod jwks;
+pub mod jwt;
+
+/// The holder of the token that came with a request, as the host knows it.
+#[derive(Clone)]
+pub enum Caller {
+    /// No token, or a path where it is ignored.
+    Anonymous,
+    /// The root token.
+    Root {
+        /// The token's accessor.
+        accessor: String,
+    },
+    /// A token from a JWT login.
+    Login {
+        /// The token's accessor.
+        accessor: String,
+        /// The role of the login.
+        role: String,
+        /// The claims the token was issued on, checked then.
+        assertion: Assertion,
+    },
+}
+
+/// Whether an assertion came with this request or was checked when the caller logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// In this request's `jwt`.
+    Request,
+    /// At login; `exp`, `iat` and age were counted then.
+    Login,
+}
+
+/// A JWT whose signature, algorithm, issuer, type and times hold. Nothing is granted by it yet: a role decides.
+#[derive(Debug, Clone)]
+pub struct Assertion {
+    /// Name of the issuer's record under `issuers/`.
+    pub issuer: String,
+    /// The `iss` claim.
+    pub iss: String,
+    /// The `sub` claim.
+    pub subject: String,
+    /// Audiences in the token.
+    pub audiences: Vec<String>,
+    /// The `iat` claim.
+    pub issued_at: Timestamp,
+    /// The `exp` claim.
+    pub expires_at: Timestamp,
+    /// All claims.
+    pub claims: Map<String, Value>,
+    /// How it came.
+    pub presented: Presented,
+    /// SHA-256 over `iss` and `jti`; without `jti` over the signed bytes, header and payload, never the signature.
+    pub replay: [u8; 32],
+    /// The issuer vouches for its e-mail claims without `email_verified`.
+    pub trust_email: bool,
+}
+
+/// An act somebody wants to do on an account, with what a role may ask about.
+pub struct Act<'a> {
+    /// What.
+    pub capability: Capability,
+    /// To which account.
+    pub account: &'a AccountName,
+    /// When.
+    pub now: Timestamp,
+    /// From where.
+    pub remote: Option<IpAddr>,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// On which ticket.
+    pub ticket: Option<&'a str>,
+    /// Whether the answer will be wrapped.
+    pub wrapped: bool,
+}

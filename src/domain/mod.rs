@@ -1,0 +1,8 @@
+//! The rules, pure: what an account, a set, a code, a profile and a role are and how they may change. No I/O, no clock, no
+//! randomness of its own; a test reads the `use` lines and fails otherwise.
+
+pub mod fields;
+pub mod issuer;
+pub mod name;
+pub mod role;
+pub mod time;

@@ -1,0 +1,3 @@
+//! The one table of paths and what each does.
+
+pub mod request;

@@ -1,0 +1,133 @@
+//! What every face translates into, and what it gets back. A face knows these types and no operation by name.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::audit::Recorded;
+use crate::auth::Caller;
+use crate::crypto::secret::CodeText;
+use crate::storage::Write;
+
+/// Vault's operations. `PUT` and `POST` are both an update; a create is an update of what does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// `GET`.
+    Read,
+    /// `LIST`, or `GET` with `?list=true`.
+    List,
+    /// `PUT` and `POST`.
+    Update,
+    /// `DELETE`.
+    Delete,
+}
+
+/// Which face a request came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// The standalone server.
+    Http,
+    /// A vault that mounts us.
+    Mounted,
+}
+
+impl Face {
+    /// The word for it in ledger entries.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Face::Http => "http",
+            Face::Mounted => "mounted",
+        }
+    }
+}
+
+/// The wish to get the answer wrapped instead of bare (standalone face only: a mounting vault wraps by itself).
+pub struct Wrap {
+    /// Keyed hash of the wrapping token; the token itself stays with the host.
+    pub token_hash: [u8; 32],
+    /// How long the wrapping lives.
+    pub ttl: Duration,
+    /// The host's record of the wrapping, written in the same commit as the burn.
+    pub record: Write,
+}
+
+/// One request to the engine.
+pub struct Request {
+    /// The host's request id (a UUID).
+    pub id: String,
+    /// What is asked.
+    pub operation: Operation,
+    /// Path below the mount, without a leading slash.
+    pub path: String,
+    /// Body of an update, query of a read or list.
+    pub data: Map<String, Value>,
+    /// Who asks, as far as the host knows.
+    pub caller: Caller,
+    /// Where the request came from.
+    pub remote: Option<IpAddr>,
+    /// Through which face.
+    pub face: Face,
+    /// Set when the answer to an act that discloses shall be wrapped.
+    pub wrap: Option<Wrap>,
+}
+
+/// The answer to a request: what may be said at once, and what only the audit receipt opens.
+pub struct Response {
+    /// Status and body.
+    pub body: Body,
+    /// Vault's warnings.
+    pub warnings: Vec<String>,
+    /// Codes that leave with this answer, if any.
+    pub disclosure: Option<Disclosure>,
+    /// What audit says of the act: account, generation, slot, ledger seq and head, where they apply. Never a code.
+    pub note: Map<String, Value>,
+}
+
+/// Status and body of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// 200 with `data`.
+    Data(Map<String, Value>),
+    /// 204.
+    Empty,
+    /// 202 without a body (RFC 8935 push).
+    Accepted,
+    /// 400 with `{"err","description"}` (RFC 8935 section 2.4).
+    EventError {
+        /// The error code of the protocol.
+        err: &'static str,
+        /// A sentence for the transmitter.
+        description: String,
+    },
+    /// The slot is wrapped: the host answers with its `wrap_info`.
+    Wrapped,
+}
+
+impl Response {
+    /// 204.
+    pub fn empty() -> Self {
+        Response { body: Body::Empty, warnings: Vec::new(), disclosure: None, note: Map::new() }
+    }
+    /// 200 with `data` (an object).
+    pub fn data(data: Map<String, Value>) -> Self {
+        Response { body: Body::Data(data), warnings: Vec::new(), disclosure: None, note: Map::new() }
+    }
+}
+
+/// Plaintext on its way out: a box that opens only against the audit's receipt, by value.
+pub struct Disclosure {
+    field: &'static str,
+    code: CodeText,
+}
+
+impl Disclosure {
+    /// Boxes `code`, which will stand in the answer as `field`.
+    pub fn new(field: &'static str, code: CodeText) -> Self {
+        Disclosure { field, code }
+    }
+    /// Opens the box: the field's name and the code.
+    pub fn open(self, _receipt: Recorded) -> (&'static str, CodeText) {
+        (self.field, self.code)
+    }
+}

@@ -1,0 +1,6 @@
+//! The standalone host, small on purpose: seal, tokens, wrapping and the `sys/` paths that clients need.
+
+pub mod seal;
+pub mod sys;
+pub mod tokens;
+pub mod wrapping;
