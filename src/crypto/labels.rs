@@ -1,1 +1,139 @@
-//! To come.
+//! The one place where HKDF infos, AADs and MAC inputs are laid out.
+//!
+//! A layout is a row of fields, each `length (u32, big endian) ‖ bytes`, and begins with the format version, the purpose and
+//! the mount id. The purpose fixes how many fields follow and what they are, so no layout is the beginning of another one and no
+//! two different rows have the same bytes. Numbers are big endian.
+//!
+//! | function | purpose | used as | fields after format, purpose, mount id |
+//! |---|---|---|---|
+//! | [`keyring_key`] | `keyring/key` | HKDF info under the root key | – |
+//! | [`keyring_record`] | `keyring/record` | AAD | storage key `keyring`, revision (16) |
+//! | [`account_kek`] | `kek/account` | HKDF info under a KEK | account id (16) |
+//! | [`wrapped_dek`] | `dek/wrapped` | AAD | KEK generation (4), account id (16), set id (16) |
+//! | [`dek_keys`] | `dek/keys` | HKDF info under a DEK | account id (16), set id (16) |
+//! | [`code`] | `code` | AAD | account id (16), set id (16), generation (4), slot (4) |
+//! | [`barrier_key`] | `barrier/key` | HKDF info under a barrier key | storage key |
+//! | [`barrier_value`] | `barrier/value` | AAD | barrier key generation (4), storage key, revision (16) |
+//! | [`ledger_entry`] | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
+//! | [`fingerprint`] | `fingerprint` | input of HMAC | account id (16), canonical code |
+//! | [`hash`] | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
+
+use super::keyring::HashPurpose;
+
+/// The format version that stands at the start of every layout and of every sealed record.
+pub const FORMAT: u8 = 1;
+
+/// Where a layout is written: a buffer, or a MAC that takes it in as it comes.
+pub(super) trait Sink {
+    /// Takes these bytes in.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// A finished info or AAD.
+pub struct Label(Vec<u8>);
+
+impl Label {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Sink for Label {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// Writes one layout, field by field.
+struct Row<S>(S);
+
+impl<S: Sink> Row<S> {
+    fn begin(sink: S, purpose: &str, mount_id: &[u8; 16]) -> Self {
+        Row(sink).field(&[FORMAT]).field(purpose.as_bytes()).field(mount_id)
+    }
+    fn field(mut self, bytes: &[u8]) -> Self {
+        // Every value that comes here is bounded far below 4 GiB.
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.0.put(&length.to_be_bytes());
+        self.0.put(bytes);
+        self
+    }
+    fn number(self, number: u32) -> Self {
+        self.field(&number.to_be_bytes())
+    }
+    fn end(self) -> S {
+        self.0
+    }
+}
+
+fn label(purpose: &str, mount_id: &[u8; 16]) -> Row<Label> {
+    Row::begin(Label(Vec::with_capacity(160)), purpose, mount_id)
+}
+
+/// Info of the key that seals the keyring.
+pub fn keyring_key(mount_id: &[u8; 16]) -> Label {
+    label("keyring/key", mount_id).end()
+}
+
+/// AAD of the sealed keyring at this revision of its record.
+pub fn keyring_record(mount_id: &[u8; 16], revision: &[u8; 16]) -> Label {
+    label("keyring/record", mount_id).field(b"keyring").field(revision).end()
+}
+
+/// Info of an account's KEK.
+pub fn account_kek(mount_id: &[u8; 16], account_id: &[u8; 16]) -> Label {
+    label("kek/account", mount_id).field(account_id).end()
+}
+
+/// AAD of a wrapped DEK.
+pub fn wrapped_dek(mount_id: &[u8; 16], kek_generation: u32, account_id: &[u8; 16], set_id: &[u8; 16]) -> Label {
+    label("dek/wrapped", mount_id).number(kek_generation).field(account_id).field(set_id).end()
+}
+
+/// Info of what a DEK yields: encryption key, then commitment.
+pub fn dek_keys(mount_id: &[u8; 16], account_id: &[u8; 16], set_id: &[u8; 16]) -> Label {
+    label("dek/keys", mount_id).field(account_id).field(set_id).end()
+}
+
+/// AAD of a sealed code.
+pub fn code(mount_id: &[u8; 16], account_id: &[u8; 16], set_id: &[u8; 16], generation: u32, slot: u32) -> Label {
+    label("code", mount_id).field(account_id).field(set_id).number(generation).number(slot).end()
+}
+
+/// Info of the barrier's key for one storage key.
+pub fn barrier_key(mount_id: &[u8; 16], storage_key: &str) -> Label {
+    label("barrier/key", mount_id).field(storage_key.as_bytes()).end()
+}
+
+/// AAD of a barrier value.
+pub fn barrier_value(mount_id: &[u8; 16], generation: u32, storage_key: &str, revision: &[u8; 16]) -> Label {
+    label("barrier/value", mount_id).number(generation).field(storage_key.as_bytes()).field(revision).end()
+}
+
+/// What the ledger's MAC of one entry runs over.
+pub(super) fn ledger_entry<S: Sink>(
+    sink: S,
+    mount_id: &[u8; 16],
+    chain_id: &[u8; 16],
+    previous: &[u8; 32],
+    entry: &[u8],
+) -> S {
+    Row::begin(sink, "ledger/entry", mount_id).field(chain_id).field(previous).field(entry).end()
+}
+
+/// The part of a fingerprint's input that is the same for all codes of an account; [`fingerprint_of`] adds the code.
+pub(super) fn fingerprint<S: Sink>(sink: S, mount_id: &[u8; 16], account_id: &[u8; 16]) -> S {
+    Row::begin(sink, "fingerprint", mount_id).field(account_id).end()
+}
+
+/// Completes [`fingerprint`] with a canonical code.
+pub(super) fn fingerprint_of<S: Sink>(begun: S, canonical: &[u8]) -> S {
+    Row(begun).field(canonical).end()
+}
+
+/// What a keyed hash runs over.
+pub(super) fn hash<S: Sink>(sink: S, mount_id: &[u8; 16], purpose: HashPurpose, parts: &[&[u8]]) -> S {
+    let row = Row::begin(sink, purpose.label(), mount_id).number(u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    parts.iter().fold(row, |row, part| row.field(part)).end()
+}

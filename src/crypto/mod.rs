@@ -1,8 +1,16 @@
-//! Keys and ciphertexts, pure: the key hierarchy, the envelope, fingerprints and the labels that bind each to its place.
+//! Keys and ciphertexts, pure: the key hierarchy, the envelope, the barrier, fingerprints and the labels that bind each to
+//! its place. `docs/format.md` draws every byte.
+//!
+//! Nothing here reads a clock, a file or the network; randomness is an argument. Secrets are the types of [`secret`].
 
+pub mod barrier;
 pub mod envelope;
+mod error;
 pub mod fingerprint;
 pub mod keyring;
 pub mod labels;
+mod primitive;
 pub mod secret;
 pub mod signing;
+
+pub use error::CryptoError;

@@ -1,0 +1,82 @@
+//! The standalone host's barrier: every stored value is sealed under a key of its own storage key and bound to its revision.
+//!
+//! Layout: `format (1) ‖ barrier key generation (4, big endian) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`.
+
+use super::CryptoError;
+use super::labels::{self, FORMAT};
+use super::primitive::{self, NONCE, TAG};
+use super::secret::Key;
+use crate::random::{self, Random};
+use crate::storage::Revision;
+
+const WHAT: &str = "the stored value";
+const HEAD: usize = 1 + 4 + NONCE;
+
+/// How many bytes sealing adds to a value.
+pub const OVERHEAD: usize = HEAD + TAG;
+
+/// One generation of the barrier's key.
+pub struct BarrierKey {
+    /// Its number, from 1.
+    pub generation: u32,
+    /// The key.
+    pub key: Key,
+}
+
+/// Seals `plaintext` as the value of `storage_key` at `revision`, which must be fresh.
+///
+/// # Errors
+/// [`CryptoError::Library`] only.
+pub fn seal_value(
+    key: &BarrierKey,
+    mount_id: &[u8; 16],
+    storage_key: &str,
+    revision: &Revision,
+    plaintext: &[u8],
+    random: &dyn Random,
+) -> Result<Vec<u8>, CryptoError> {
+    let derived = primitive::derive::<32>(key.key.bytes(), mount_id, &labels::barrier_key(mount_id, storage_key))?;
+    let aad = labels::barrier_value(mount_id, key.generation, storage_key, &revision.0);
+    let nonce = random::bytes::<NONCE>(random);
+    let mut sealed = Vec::with_capacity(plaintext.len() + OVERHEAD);
+    sealed.push(FORMAT);
+    sealed.extend_from_slice(&key.generation.to_be_bytes());
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(plaintext);
+    let tag = primitive::seal(WHAT, &derived, &nonce, &aad, &mut sealed[HEAD..])?;
+    sealed.extend_from_slice(&tag);
+    Ok(sealed)
+}
+
+/// Opens what [`seal_value`] sealed for this mount, storage key and revision.
+///
+/// # Errors
+/// [`CryptoError::Malformed`], [`CryptoError::NewerFormat`], [`CryptoError::UnknownGeneration`] if `keys` lacks the key that the
+/// value names, [`CryptoError::DoesNotOpen`].
+pub fn open_value(
+    keys: &[BarrierKey],
+    mount_id: &[u8; 16],
+    storage_key: &str,
+    revision: &Revision,
+    sealed: &[u8],
+) -> Result<Vec<u8>, CryptoError> {
+    let (format, rest) = sealed.split_first().ok_or(CryptoError::Malformed(WHAT))?;
+    match *format {
+        FORMAT => {}
+        0 => return Err(CryptoError::Malformed(WHAT)),
+        found => return Err(CryptoError::NewerFormat { what: WHAT, found }),
+    }
+    let (generation, rest) = rest.split_first_chunk().ok_or(CryptoError::Malformed(WHAT))?;
+    let (nonce, rest) = rest.split_first_chunk().ok_or(CryptoError::Malformed(WHAT))?;
+    let (ciphertext, tag) = rest.split_last_chunk().ok_or(CryptoError::Malformed(WHAT))?;
+    let generation = u32::from_be_bytes(*generation);
+    let key = keys
+        .iter()
+        .find(|key| key.generation == generation)
+        .ok_or(CryptoError::UnknownGeneration { key: "barrier", generation })?;
+    let derived = primitive::derive::<32>(key.key.bytes(), mount_id, &labels::barrier_key(mount_id, storage_key))?;
+    let aad = labels::barrier_value(mount_id, generation, storage_key, &revision.0);
+    let mut plaintext = ciphertext.to_vec();
+    primitive::open(WHAT, &derived, nonce, &aad, &mut plaintext, tag)?;
+    Ok(plaintext)
+}
