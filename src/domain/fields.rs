@@ -29,6 +29,14 @@ impl<T> Given<T> {
             Given::Value(value) => value,
         }
     }
+    /// The same, with the value mapped.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Given::Absent => Given::Absent,
+            Given::Reset => Given::Reset,
+            Given::Value(value) => Given::Value(map(value)),
+        }
+    }
     /// The value, if one was given.
     pub fn value(self) -> Option<T> {
         match self {

@@ -1,8 +1,15 @@
 //! The rules, pure: what an account, a set, a code, a profile and a role are and how they may change. No I/O, no clock, no
 //! randomness of its own; a test reads the `use` lines and fails otherwise.
 
+pub mod account;
+pub mod code;
+pub mod enrollment;
 pub mod fields;
+pub mod fingerprints;
 pub mod issuer;
 pub mod name;
+pub mod profile;
+pub mod refusal;
 pub mod role;
+pub mod set;
 pub mod time;

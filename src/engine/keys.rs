@@ -1,0 +1,45 @@
+//! Storage keys: where each record lives.
+
+use crate::domain::name::AccountName;
+
+/// Key hierarchy, sealed by the root key.
+pub const KEYRING: &str = "keyring";
+/// Mount defaults.
+pub const CONFIG: &str = "config";
+/// The ledger of every change to the configuration.
+pub const CONFIG_LEDGER: &str = "config-ledger";
+/// Folders of the configuration records.
+pub const ISSUERS: &str = "issuers/";
+/// Folder of the profiles.
+pub const PROFILES: &str = "profiles/";
+/// Folder of the roles.
+pub const ROLES: &str = "roles/";
+/// Folder of the sources.
+pub const SOURCES: &str = "sources/";
+/// Folder of the accounts.
+pub const ACCOUNTS: &str = "accounts/";
+
+/// Key of an account's record.
+pub fn account(name: &AccountName) -> String {
+    format!("{ACCOUNTS}{name}")
+}
+/// Key of what stays of a deleted account.
+pub fn tombstone(name: &AccountName) -> String {
+    format!("tombstones/{name}")
+}
+/// Key of an ended set that left its account's record.
+pub fn archived_set(account_id: &[u8; 16], generation: u32) -> String {
+    format!("sets/{}/{generation:010}", hex::encode(account_id))
+}
+/// Key of the claim on an assertion.
+pub fn claim(replay: &[u8; 32]) -> String {
+    format!("claims/{}", hex::encode(replay))
+}
+/// Key of an event: its source and the keyed hash of its id.
+pub fn event(source: &str, id: &[u8; 32]) -> String {
+    format!("events/{source}/{}", hex::encode(id))
+}
+/// Key of a source's counters and its list of unmapped subjects.
+pub fn source_state(source: &str) -> String {
+    format!("source-state/{source}")
+}
