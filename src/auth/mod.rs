@@ -2,14 +2,27 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::domain::name::AccountName;
 use crate::domain::role::Capability;
 use crate::domain::time::Timestamp;
 
+mod claims;
+pub mod fetch;
+pub mod issuer;
+mod json;
+pub mod judge;
 pub mod jwks;
 pub mod jwt;
+pub mod refusal;
+
+pub use issuer::Compiled;
+pub use judge::{Grant, LoginGrant, judge, judge_login, judge_metadata};
+pub use jwks::Verifier;
+pub use jwt::Token;
+pub use refusal::Refusal;
 
 /// The holder of the token that came with a request, as the host knows it.
 #[derive(Clone)]
@@ -33,7 +46,8 @@ pub enum Caller {
 }
 
 /// Whether an assertion came with this request or was checked when the caller logged in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Presented {
     /// In this request's `jwt`.
     Request,
@@ -42,7 +56,7 @@ pub enum Presented {
 }
 
 /// A JWT whose signature, algorithm, issuer, type and times hold. Nothing is granted by it yet: a role decides.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assertion {
     /// Name of the issuer's record under `issuers/`.
     pub issuer: String,
@@ -53,8 +67,10 @@ pub struct Assertion {
     /// Audiences in the token.
     pub audiences: Vec<String>,
     /// The `iat` claim.
+    #[serde(serialize_with = "millis", deserialize_with = "from_millis")]
     pub issued_at: Timestamp,
     /// The `exp` claim.
+    #[serde(serialize_with = "millis", deserialize_with = "from_millis")]
     pub expires_at: Timestamp,
     /// All claims.
     pub claims: Map<String, Value>,
@@ -82,4 +98,12 @@ pub struct Act<'a> {
     pub ticket: Option<&'a str>,
     /// Whether the answer will be wrapped.
     pub wrapped: bool,
+}
+
+fn millis<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(time.millis())
+}
+
+fn from_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    i64::deserialize(deserializer).map(Timestamp::from_millis)
 }

@@ -1,0 +1,253 @@
+//! The one place where a role says yes or no to an assertion.
+//!
+//! The order is fixed, so that the same request is always refused for the same reason: issuer, audience, subject and bound
+//! claims, user claim, operation, account, age of the assertion, sign-in (`acr`, `amr`, `auth_time`), network, where the assertion
+//! came from, wrapping, reason, ticket. Who somebody is comes before what they want; whether the account exists is never
+//! asked, so that nobody learns it from a refusal.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::auth::refusal::Refusal;
+use crate::auth::{Act, Assertion, Presented, claims};
+use crate::domain::glob::Claims;
+use crate::domain::name::AccountName;
+use crate::domain::role::Capability;
+use crate::domain::rule::{Claimed, Rule};
+use crate::domain::time::Timestamp;
+
+/// Leave for one act, by one subject, on one account. Only [`judge`] makes one; what acts consumes it.
+pub struct Grant {
+    role: String,
+    issuer: String,
+    iss: String,
+    subject: String,
+    capability: Capability,
+    account: AccountName,
+    single_use: Option<[u8; 32]>,
+    presented: Presented,
+}
+
+impl Grant {
+    /// The role that granted it.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+    /// Name of the issuer's record.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+    /// The `iss` claim.
+    pub fn iss(&self) -> &str {
+        &self.iss
+    }
+    /// Who acts: the value of the role's `user_claim`.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+    /// What is granted.
+    pub fn capability(&self) -> Capability {
+        self.capability
+    }
+    /// On which account.
+    pub fn account(&self) -> &AccountName {
+        &self.account
+    }
+    /// The hash that a claim record is created under, expected absent, before the code leaves; `None` if the act discloses
+    /// nothing or the role lets an assertion be used again.
+    pub fn single_use(&self) -> Option<&[u8; 32]> {
+        self.single_use.as_ref()
+    }
+    /// How the assertion came.
+    pub fn presented(&self) -> Presented {
+        self.presented
+    }
+}
+
+/// Whether `rule`, the role `role_name`, grants `act` to who presents `assertion`.
+pub fn judge(rule: &Rule, role_name: &str, assertion: &Assertion, act: &Act<'_>) -> Result<Grant, Refusal> {
+    let subject = identity(rule, assertion)?;
+    may(rule, act.capability, Some(act.account), assertion)?;
+    if assertion.presented == Presented::Request {
+        age(rule, assertion, act.now)?;
+    }
+    sign_in(rule, assertion, act.now)?;
+    if !rule.accepts_remote(act.remote) {
+        return Err(Refusal::Network);
+    }
+    if assertion.presented == Presented::Login && rule.needs_request(act.capability) {
+        return Err(Refusal::NotInRequest);
+    }
+    if act.capability.discloses() && rule.wrap_required() && !act.wrapped {
+        return Err(Refusal::Unwrapped);
+    }
+    let given = |text: Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
+    if act.capability.takes_reason() && rule.require_reason() && !given(act.reason) {
+        return Err(Refusal::Reason);
+    }
+    if act.capability.discloses() && !rule.accepts_ticket(act.ticket) {
+        return Err(Refusal::Ticket);
+    }
+    Ok(Grant {
+        role: role_name.to_owned(),
+        issuer: assertion.issuer.clone(),
+        iss: assertion.iss.clone(),
+        subject,
+        capability: act.capability,
+        account: act.account.clone(),
+        single_use: (act.capability.discloses() && rule.single_use()).then_some(assertion.replay),
+        presented: assertion.presented,
+    })
+}
+
+/// Whether the holder of a login token may read metadata: the same order, as far as a read has the parts. `account` is `None` where
+/// a list is filtered afterwards, account by account, with [`Rule::covers`].
+pub fn judge_metadata(
+    rule: &Rule,
+    capability: Capability,
+    account: Option<&AccountName>,
+    assertion: &Assertion,
+    now: Timestamp,
+    remote: Option<IpAddr>,
+) -> Result<(), Refusal> {
+    identity(rule, assertion)?;
+    may(rule, capability, account, assertion)?;
+    sign_in(rule, assertion, now)?;
+    if rule.accepts_remote(remote) { Ok(()) } else { Err(Refusal::Network) }
+}
+
+/// What a login by JWT gives: the ingredients of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginGrant {
+    /// The role.
+    pub role: String,
+    /// Who: the value of the role's `user_claim`.
+    pub subject: String,
+    /// As Vault names it: `jwt-` and the subject.
+    pub display_name: String,
+    /// `default` and the role's name, sorted.
+    pub policies: Vec<String>,
+    /// `role` and `subject`.
+    pub metadata: Map<String, Value>,
+    /// How long the token lives before it must be renewed.
+    pub ttl: Duration,
+    /// How long it lives at most.
+    pub max_ttl: Duration,
+}
+
+/// Whether `rule`, the role `role_name`, lets who presents `assertion` log in. The times of the assertion count now and not again,
+/// but for `max_auth_age`.
+pub fn judge_login(
+    rule: &Rule,
+    role_name: &str,
+    assertion: &Assertion,
+    now: Timestamp,
+    remote: Option<IpAddr>,
+) -> Result<LoginGrant, Refusal> {
+    if !rule.accepts_remote(remote) {
+        return Err(Refusal::Network);
+    }
+    let subject = identity(rule, assertion)?;
+    age(rule, assertion, now)?;
+    sign_in(rule, assertion, now)?;
+    let mut policies = vec!["default".to_owned(), role_name.to_owned()];
+    policies.sort();
+    let mut metadata = Map::new();
+    metadata.insert("role".into(), role_name.into());
+    metadata.insert("subject".into(), subject.clone().into());
+    Ok(LoginGrant {
+        role: role_name.to_owned(),
+        display_name: format!("jwt-{subject}"),
+        subject,
+        policies,
+        metadata,
+        ttl: rule.token_ttl(),
+        max_ttl: rule.token_max_ttl(),
+    })
+}
+
+/// Issuer, audience, subject, bound claims; answers who it is.
+fn identity(rule: &Rule, assertion: &Assertion) -> Result<String, Refusal> {
+    if !rule.issuers().contains(&assertion.issuer) {
+        return Err(Refusal::Issuer);
+    }
+    if rule.bound_subject().is_some_and(|subject| subject != assertion.subject) {
+        return Err(Refusal::Subject);
+    }
+    if !assertion.audiences.iter().any(|audience| rule.audiences().contains(audience)) {
+        return Err(Refusal::Audience);
+    }
+    let claims = assertion.view();
+    let subject = match claims.get(rule.user_claim()) {
+        None => return Err(Refusal::UserClaimMissing(rule.user_claim().to_owned())),
+        Some(Value::String(text)) if is_name(text) => text.clone(),
+        Some(_) => return Err(Refusal::UserClaimType(rule.user_claim().to_owned())),
+    };
+    match rule.claimed(claims) {
+        Claimed::All => Ok(subject),
+        Claimed::Missing(claim) => Err(Refusal::BoundClaimMissing(claim.to_owned())),
+        Claimed::Other(claim) => Err(Refusal::BoundClaim(claim.to_owned())),
+        Claimed::Strange(claim) => Err(Refusal::BoundClaimType(claim.to_owned())),
+    }
+}
+
+/// A subject goes into the ledger: short, and nothing in it that could forge a line.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 512 && !text.chars().any(char::is_control)
+}
+
+fn may(
+    rule: &Rule,
+    capability: Capability,
+    account: Option<&AccountName>,
+    assertion: &Assertion,
+) -> Result<(), Refusal> {
+    if !rule.permits(capability) {
+        return Err(Refusal::Operation(capability));
+    }
+    match account {
+        Some(account) if !rule.covers(account, assertion.view()) => Err(Refusal::Account),
+        _ => Ok(()),
+    }
+}
+
+fn age(rule: &Rule, assertion: &Assertion, now: Timestamp) -> Result<(), Refusal> {
+    let most = rule.max_assertion_age();
+    if now.since(assertion.issued_at) > most { Err(Refusal::TooOld(most)) } else { Ok(()) }
+}
+
+/// `acr`, `amr` and `auth_time` as OpenID Connect Core 1.0 section 2 defines them. What a rule needs and the assertion lacks
+/// refuses.
+fn sign_in(rule: &Rule, assertion: &Assertion, now: Timestamp) -> Result<(), Refusal> {
+    let wanted = rule.sign_in();
+    let acr = assertion.claims.get("acr").and_then(Value::as_str);
+    let amr: Vec<&str> = match assertion.claims.get("amr") {
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(one)) => vec![one],
+        _ => Vec::new(),
+    };
+    if !wanted.refused_amr.is_empty()
+        && (amr.is_empty() || amr.iter().any(|method| wanted.refused_amr.iter().any(|no| no == method)))
+    {
+        return Err(Refusal::RefusedMethod);
+    }
+    let acr_is_fine = wanted.acr.is_empty() || acr.is_some_and(|acr| wanted.acr.iter().any(|fine| fine == acr));
+    let amr_is_fine = wanted.amr.iter().all(|need| need.split('|').any(|method| amr.contains(&method)));
+    let fresh = wanted.max_age.is_none_or(|most| {
+        let signed_in = claims::time(&assertion.claims, "auth_time").ok().flatten();
+        signed_in.is_some_and(|at| now.since(at) <= most && at <= now.plus(crate::domain::issuer::MAX_LEEWAY))
+    });
+    if acr_is_fine && amr_is_fine && fresh {
+        return Ok(());
+    }
+    Err(Refusal::StepUp { acr: wanted.acr.to_vec(), amr: wanted.amr.to_vec(), max_age: wanted.max_age })
+}
+
+impl Assertion {
+    /// The claims as roles look at them.
+    pub fn view(&self) -> Claims<'_> {
+        Claims { map: &self.claims, trust_email: self.trust_email }
+    }
+}
