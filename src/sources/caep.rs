@@ -1,4 +1,4 @@
-//! CAEP `credential-change` (OpenID CAEP 1.0 section 3.3), and the two events of the stream itself (SSF section 8.1).
+//! CAEP `credential-change` (OpenID CAEP 1.0 section 3.3), and the two events of the stream itself (SSF 1.0).
 
 use serde_json::{Map, Value};
 

@@ -113,7 +113,7 @@ impl Source {
     pub fn skew(&self) -> Duration {
         self.skew
     }
-    /// Members of complex subjects that the transmitter's metadata declares critical (SSF section 7.1).
+    /// Members of complex subjects that the transmitter's metadata declares critical (SSF 1.0 `critical_subject_members`).
     pub fn critical_subject_members(&self) -> &[String] {
         &self.critical_subject_members
     }

@@ -65,12 +65,12 @@ pub struct Event {
 pub enum Received {
     /// A credential changed.
     Enrollment(Event),
-    /// The transmitter proves that the stream is alive (SSF section 8.1.4.1).
+    /// The transmitter proves that the stream is alive (SSF 1.0 "Verification").
     Verification {
         /// What we asked it to echo, if anything.
         state: Option<String>,
     },
-    /// The transmitter changed the state of the stream (SSF section 8.1.5): silence from here on is not safety.
+    /// The transmitter changed the state of the stream (SSF 1.0 "Stream Updated Event"): silence from here on is not safety.
     StreamUpdated {
         /// `enabled`, `paused`, `disabled`, or what it says instead.
         status: String,

@@ -25,10 +25,9 @@ pub(super) struct Envelope<'a> {
 
 /// Reads the envelope of a token that is meant for one of `audiences`.
 pub(super) fn open<'a>(claims: &'a Map<String, Value>, audiences: &[String]) -> Result<Envelope<'a>, EventRefusal> {
-    for (claim, why) in [
-        ("sub", "the subject of an event stands in sub_id (SSF section 4.1.2)"),
-        ("exp", "an event does not expire (SSF section 4.1.7)"),
-    ] {
+    for (claim, why) in
+        [("sub", "the subject of an event stands in sub_id (SSF 1.0)"), ("exp", "an event does not expire (SSF 1.0)")]
+    {
         if claims.contains_key(claim) {
             return Err(EventRefusal::invalid_request(format!("a Security Event Token must not carry {claim}: {why}")));
         }
@@ -48,7 +47,7 @@ pub(super) fn open<'a>(claims: &'a Map<String, Value>, audiences: &[String]) -> 
     let mut each = events.iter();
     let (Some((event_type, event)), None) = (each.next(), each.next()) else {
         return Err(EventRefusal::invalid_request(format!(
-            "events must hold exactly one event (SSF section 4.1.6), not {}",
+            "events must hold exactly one event (SSF 1.0), not {}",
             events.len()
         )));
     };

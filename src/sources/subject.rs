@@ -1,4 +1,4 @@
-//! Subjects of events (RFC 9493, and the complex subjects of SSF section 3), with the deviations seen in the field.
+//! Subjects of events (RFC 9493, and the complex subjects of SSF 1.0), with the deviations seen in the field.
 
 use std::fmt;
 
@@ -85,7 +85,7 @@ impl fmt::Display for Subject {
 }
 
 /// Reads the subject object `value`, found at `place`, into every identifier it gives, sorted. `critical` are the member
-/// names that the transmitter declares critical: one that is unknown here refuses the event (SSF section 3).
+/// names that the transmitter declares critical: one that is unknown here refuses the event (SSF 1.0).
 pub(super) fn read(place: &str, value: &Value, critical: &[String]) -> Result<Vec<Subject>, EventRefusal> {
     let Some(members) = value.as_object() else {
         return Err(EventRefusal::invalid_request(format!("{place} must be an object (RFC 9493)")));
