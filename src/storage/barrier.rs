@@ -1,1 +1,118 @@
-//! To come.
+//! The barrier: seals every value before it reaches the store beneath and opens it on the way back, while a key is in memory.
+//!
+//! A value is bound to its storage key and its revision, so that one moved to another key, or an older one put back under a
+//! newer revision, is an error. Names of keys are stored in clear, and a store that hands out an old value together with its
+//! old revision is not found out here: the ledger's chain and the audit devices tell of that.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{BoxFuture, Change, Found, Get, PutError, Storage, StorageError, Write};
+use crate::crypto::barrier::{self, BarrierKey};
+use crate::random::OsRandom;
+
+/// Keys whose values pass as they are, because the host seals them under the root key.
+const PASSED: [&str; 2] = ["keyring", "seal"];
+
+/// A [`Storage`] that seals what it stores in `inner`.
+///
+/// While it is sealed every call answers [`StorageError::Sealed`], for the passed keys too: a host that unseals reads
+/// `seal` and `keyring` from the store beneath.
+pub struct Barrier {
+    inner: Arc<dyn Storage>,
+    open: RwLock<Option<Open>>,
+}
+
+struct Open {
+    mount_id: [u8; 16],
+    keys: Vec<BarrierKey>,
+    uses: AtomicU64,
+}
+
+impl Barrier {
+    /// A sealed barrier over `inner`.
+    pub fn new(inner: Arc<dyn Storage>) -> Self {
+        Barrier { inner, open: RwLock::new(None) }
+    }
+    /// Opens with `keys` of the mount `mount_id`: the one of the highest generation seals, all open. Replaces the keys held so
+    /// far (after a rotation); without any key the barrier stays sealed.
+    pub fn unseal(&self, mount_id: [u8; 16], mut keys: Vec<BarrierKey>) {
+        keys.sort_by_key(|key| key.generation);
+        let open = (!keys.is_empty()).then(|| Open { mount_id, keys, uses: AtomicU64::new(0) });
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
+    }
+    /// Forgets the keys. A read under way answers [`StorageError::Sealed`]; a write under way has left sealed already.
+    pub fn seal(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+    /// Whether the barrier holds no key.
+    pub fn is_sealed(&self) -> bool {
+        self.with(|_| Ok(())).is_err()
+    }
+    /// How many values the active key has sealed since the barrier was opened with it (0 while sealed).
+    pub fn uses(&self) -> u64 {
+        self.with(|open| Ok(open.uses.load(Ordering::Relaxed))).unwrap_or(0)
+    }
+    /// Runs one synchronous step with the keys, which therefore never outlive [`Barrier::seal`] over an await.
+    fn with<T>(&self, step: impl FnOnce(&Open) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        step(open.as_ref().ok_or(StorageError::Sealed)?)
+    }
+}
+
+impl Open {
+    fn seal(&self, writes: &mut [Write]) -> Result<(), StorageError> {
+        let Some(active) = self.keys.last() else { return Err(StorageError::Sealed) };
+        for Write { key, change, .. } in writes {
+            let Change::Put { value, revision } = change else { continue };
+            if !passes(key) {
+                *value = barrier::seal_value(active, &self.mount_id, key, revision, value, &OsRandom)
+                    .map_err(|error| StorageError::Failed(error.into()))?;
+                self.uses.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+    fn open(&self, key: &str, found: Found) -> Result<Found, StorageError> {
+        match found {
+            Found::Value(sealed, revision) if !passes(key) => {
+                barrier::open_value(&self.keys, &self.mount_id, key, &revision, &sealed)
+                    .map(|value| Found::Value(value, revision))
+                    .map_err(|error| StorageError::Corrupt { key: key.to_owned(), source: error.into() })
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+fn passes(key: &str) -> bool {
+    PASSED.contains(&key)
+}
+
+impl Storage for Barrier {
+    fn get_many(&self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>> {
+        Box::pin(async move {
+            self.with(|_| Ok(()))?;
+            let keys: Vec<String> = gets.iter().map(|get| get.key.clone()).collect();
+            let found = self.inner.get_many(gets).await?;
+            self.with(|open| keys.iter().zip(found).map(|(key, found)| open.open(key, found)).collect())
+        })
+    }
+    fn put_all(&self, mut writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
+        Box::pin(async move {
+            self.with(|open| open.seal(&mut writes)).map_err(PutError::Failed)?;
+            self.inner.put_all(writes).await
+        })
+    }
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StorageError>> {
+        Box::pin(async move {
+            self.with(|_| Ok(()))?;
+            self.inner.list(prefix, after, limit).await
+        })
+    }
+}

@@ -1,4 +1,4 @@
-//! The storage contract. Every backend passes the same suite (`tests/storage.rs`).
+//! The storage contract. Every backend passes the same suite (`tests/storage/`).
 //!
 //! * A key is a `/`-separated text; a value is bytes; every value has a [`Revision`], chosen by the writer before the write
 //!   (so that the barrier can bind the ciphertext to it) and never repeated for a key, not even after delete and re-creation.
@@ -6,8 +6,9 @@
 //!   as [`Found::Unchanged`].
 //! * [`Storage::put_all`] carries out all writes or none where the backend can commit them together; otherwise one after the
 //!   other **in the order given**, stopping at the first conflict. Every write states what it expects of the key; the
-//!   expectation is checked in the same atomic step as the write. `Ok` means durable.
-//! * [`Storage::list`] names one level below a prefix, sorted by bytes; folders end in `/`.
+//!   expectation is checked in the same atomic step as the write; a write sees those before it in its list. `Ok` means durable.
+//! * [`Storage::list`] names one level below a prefix, sorted by bytes; folders end in `/`. A prefix that is neither empty nor
+//!   ends in `/` is an error.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -17,7 +18,9 @@ use std::pin::Pin;
 use crate::random::{self, Random};
 
 pub mod barrier;
+mod conflict;
 pub mod faulty;
+mod level;
 pub mod memory;
 pub mod redb;
 
@@ -69,6 +72,16 @@ pub enum Expect {
     Absent,
     /// The key's value has this revision.
     At(Revision),
+}
+
+impl Expect {
+    /// Whether a key whose value has the revision `current` (`None`: no such key) is what was expected.
+    pub fn holds(self, current: Option<Revision>) -> bool {
+        match self {
+            Expect::Absent => current.is_none(),
+            Expect::At(revision) => current == Some(revision),
+        }
+    }
 }
 
 /// What a write does.

@@ -1,0 +1,132 @@
+//! The file itself: made for its owner alone, locked, checked, and marked with its format.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ::redb::backends::FileBackend;
+use ::redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableDefinition, TableHandle};
+
+use super::error::RedbError;
+use super::guarded;
+
+/// Key → revision ‖ value, one row each: the commonest act rewrites one row, so a second table would only add pages to a commit.
+pub(super) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
+
+const FORMAT: TableDefinition<&str, u64> = TableDefinition::new("sparekey-format");
+const VERSION: &str = "version";
+/// The format that this program writes and the only one that it reads.
+pub(super) const KNOWN: u64 = 1;
+
+/// Pages kept in memory. redb's own default of 1 GiB is more than a small host has.
+const CACHE: usize = 128 << 20;
+
+/// Where a database lives, so that it can be opened again after a failure.
+pub(super) trait Place: Send + Sync {
+    /// Opens the database, which is checked in full and of the known format.
+    fn open(&self, missing: Missing) -> Result<Database, RedbError>;
+    /// How many bytes can still be written there, if that is known.
+    fn free(&self) -> Option<u64>;
+}
+
+/// What to do where there is no database yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Begin an empty one.
+    Create,
+    /// Fail: there was one a moment ago, and an empty one in its place would forget what was acknowledged.
+    Refuse,
+}
+
+/// A path in the file system.
+pub(super) struct File {
+    path: PathBuf,
+}
+
+impl File {
+    pub(super) fn new(path: &Path) -> Self {
+        File { path: path.to_owned() }
+    }
+    fn backend(&self, missing: Missing) -> Result<FileBackend, RedbError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        let file = match options.open(&self.path) {
+            Ok(file) if file.metadata().map_err(RedbError::Io)?.len() == 0 => {
+                return Err(RedbError::Empty(self.path.clone()));
+            }
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Create => {
+                let file = options.create_new(true).open(&self.path).map_err(RedbError::Io)?;
+                // The name in the folder must be as durable as what will be written under it.
+                let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                fs::File::open(folder.unwrap_or(Path::new(".")))
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(RedbError::Io)?;
+                file
+            }
+            Err(error) => return Err(RedbError::Io(error)),
+        };
+        Ok(FileBackend::new(file)?)
+    }
+}
+
+impl Place for File {
+    fn open(&self, missing: Missing) -> Result<Database, RedbError> {
+        let path = self.path.clone();
+        self.backend(missing).and_then(|backend| database(&path, backend)).map_err(|error| match error {
+            error @ (RedbError::Empty(_)
+            | RedbError::Foreign(_)
+            | RedbError::Format { .. }
+            | RedbError::AlreadyOpen(_)) => error,
+            error => RedbError::Open { path, source: Box::new(error) },
+        })
+    }
+    fn free(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.path).ok()?;
+        stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+}
+
+/// Opens the database kept by `backend`; `path` is for the sentences.
+pub(super) fn database(path: &Path, backend: impl StorageBackend) -> Result<Database, RedbError> {
+    // The check of every page costs one reading of the file. Without it a damaged page may hide a key, and a hidden claim
+    // would let a code out twice.
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+    let database = match guarded(|| builder.create_with_backend(backend))? {
+        Err(DatabaseError::DatabaseAlreadyOpen) => return Err(RedbError::AlreadyOpen(path.to_owned())),
+        other => other?,
+    };
+    match format(&database)? {
+        Found::Format(KNOWN) => Ok(database),
+        Found::Format(found) => Err(RedbError::Format { path: path.to_owned(), found, known: KNOWN }),
+        Found::Foreign => Err(RedbError::Foreign(path.to_owned())),
+        Found::New => {
+            let transaction = database.begin_write()?;
+            transaction.open_table(FORMAT)?.insert(VERSION, KNOWN)?;
+            transaction.open_table(RECORDS)?;
+            transaction.commit()?;
+            Ok(database)
+        }
+    }
+}
+
+enum Found {
+    New,
+    Format(u64),
+    Foreign,
+}
+
+fn format(database: &Database) -> Result<Found, RedbError> {
+    let transaction = database.begin_read()?;
+    let tables: Vec<String> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
+    if tables.is_empty() && transaction.list_multimap_tables()?.next().is_none() {
+        return Ok(Found::New);
+    }
+    if !tables.iter().any(|table| table == FORMAT.name()) {
+        return Ok(Found::Foreign);
+    }
+    let version = transaction.open_table(FORMAT)?.get(VERSION)?;
+    Ok(version.map_or(Found::Foreign, |version| Found::Format(version.value())))
+}

@@ -1,0 +1,65 @@
+//! The storage contract, held against every backend, and what each backend promises beyond it.
+
+mod backends;
+mod barrier;
+mod contract;
+mod crash;
+mod faulty;
+mod listing;
+mod model;
+mod redb;
+
+/// Runs every function of the suite named on every backend, each on a store of its own.
+macro_rules! on_every_backend {
+    ($suite:ident: $($case:ident),* $(,)?) => {
+        on_every_backend!(@ memory, $suite: $($case),*);
+        on_every_backend!(@ sequential_memory, $suite: $($case),*);
+        on_every_backend!(@ redb, $suite: $($case),*);
+        on_every_backend!(@ barrier_over_memory, $suite: $($case),*);
+        on_every_backend!(@ barrier_over_redb, $suite: $($case),*);
+    };
+    (@ $backend:ident, $suite:ident: $($case:ident),*) => {
+        mod $backend {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let backend = crate::backends::$backend();
+                    crate::$suite::$case(&backend).await;
+                }
+            )*
+        }
+    };
+}
+
+mod contract_holds {
+    on_every_backend!(contract:
+        every_expectation_against_every_state,
+        a_check_writes_nothing,
+        a_write_sees_those_before_it,
+        a_conflict_names_the_first_write,
+        all_or_nothing_or_in_order,
+        nothing_to_do_is_done,
+        reads_come_in_order_and_unchanged_is_not_sent_again,
+        no_revision_returns_after_deletion,
+        large_values_come_back_whole,
+        no_update_is_lost,
+        of_many_creators_one_wins,
+    );
+}
+
+mod listing_holds {
+    on_every_backend!(listing:
+        one_level_sorted_by_bytes,
+        a_key_that_is_also_a_folder,
+        pages_join_to_the_whole,
+        limits,
+        prefixes_do_not_leak_into_neighbours,
+        after_need_not_exist,
+        a_prefix_must_be_a_folder,
+        deleted_keys_are_gone,
+    );
+}
+
+mod model_holds {
+    on_every_backend!(model: random_operations_agree_with_the_model);
+}
