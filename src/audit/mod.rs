@@ -1,4 +1,9 @@
-//! The host's log of requests: fail closed, chained, signed.
+//! The host's log of requests: fail closed, chained, signed. `docs/audit-format.md` draws each line.
 
-/// The receipt of a durable audit device for one response. It opens a disclosure, once.
-pub struct Recorded(());
+mod broker;
+mod config;
+mod entry;
+
+pub use broker::{Broker, Recorded};
+pub use config::{DeviceConfig, Pace};
+pub use entry::{AuthInfo, RequestEntry, ResponseEntry, VoidEntry, WrapInfo};
