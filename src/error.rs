@@ -91,6 +91,11 @@ impl Error {
         self.retry_after = Some(after);
         self
     }
+    /// Adds the request's id to the public sentence, so that a person can ask about it.
+    pub fn with_request(mut self, id: &str) -> Self {
+        self.public = format!("{} (request {id})", self.public);
+        self
+    }
     /// The kind, which decides the status.
     pub fn kind(&self) -> Kind {
         self.kind

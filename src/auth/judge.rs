@@ -28,6 +28,8 @@ pub struct Grant {
     account: AccountName,
     single_use: Option<[u8; 32]>,
     presented: Presented,
+    expires_at: Timestamp,
+    max_retrievals: Option<(u64, Duration)>,
 }
 
 impl Grant {
@@ -59,6 +61,14 @@ impl Grant {
     /// nothing or the role lets an assertion be used again.
     pub fn single_use(&self) -> Option<&[u8; 32]> {
         self.single_use.as_ref()
+    }
+    /// When the assertion expires, and so when its claim may be forgotten.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+    /// How many codes the subject may have of the account, and in which period.
+    pub fn max_retrievals(&self) -> Option<(u64, Duration)> {
+        self.max_retrievals
     }
     /// How the assertion came.
     pub fn presented(&self) -> Presented {
@@ -99,6 +109,8 @@ pub fn judge(rule: &Rule, role_name: &str, assertion: &Assertion, act: &Act<'_>)
         account: act.account.clone(),
         single_use: (act.capability.discloses() && rule.single_use()).then_some(assertion.replay),
         presented: assertion.presented,
+        expires_at: assertion.expires_at,
+        max_retrievals: rule.max_retrievals(),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::domain::set::Cause;
+use crate::error::{Error, Kind};
 
 /// A refusal by the account's state. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,5 +167,18 @@ impl fmt::Display for Refusal {
             }
             Refusal::WrapTooLong { window } => write!(f, "a wrapped code lives at most {window} seconds here; ask for less"),
         }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        let kind = match refusal {
+            Refusal::AssertionUsed => Kind::Denied,
+            Refusal::TooMany { .. } => Kind::TooMany,
+            _ => Kind::Invalid,
+        };
+        Error::new(kind, refusal.to_string())
     }
 }

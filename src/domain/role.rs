@@ -266,6 +266,11 @@ impl Role {
         Ok(role)
     }
 
+    /// Names of the issuers whose tokens it takes.
+    pub fn issuers(&self) -> &[String] {
+        &self.issuers
+    }
+
     /// The role as requests are judged by it.
     pub fn compile(&self) -> Result<Rule> {
         Rule::of(self)

@@ -1,3 +1,185 @@
-//! The one table of paths and what each does.
+//! The one table of paths and what each does. A face hands a [`Request`] to [`Engine::handle`] and renders the answer.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::auth::jwks::Verifier;
+use crate::auth::{Caller, Grant};
+use crate::clock::Clock;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::secret::Key;
+use crate::domain::fields::Fields;
+use crate::domain::name::AccountName;
+use crate::engine::cache::{Cache, Snapshot};
+use crate::engine::paths::Need;
+use crate::engine::request::{Face, Operation, Request, Response};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::entry::Actor;
+use crate::random::Random;
+use crate::storage::Storage;
+
+pub mod accounts;
+pub mod ask;
+pub mod attempt;
+pub mod cache;
+pub mod claimant;
+pub mod configuration;
+pub mod enroll;
+pub mod events;
+pub mod help;
+pub mod history;
+pub mod keys;
+pub mod login;
+pub mod paths;
+pub mod record;
+pub mod repeat;
 pub mod request;
+pub mod retrieve;
+pub mod revoke;
+pub mod schema;
+pub mod settings;
+pub mod source_state;
+pub mod sources;
+pub mod store;
+pub mod transact;
+pub mod unwrap;
+
+/// Profiles that are read along with every account.
+const RECENT_PROFILES: usize = 8;
+
+/// What an engine stands on.
+pub struct EngineParts {
+    /// The store, already behind its barrier.
+    pub storage: Arc<dyn Storage>,
+    /// The root key: it opens the key hierarchy.
+    pub root: Arc<Key>,
+    /// Verifies assertions and events; holds fetched keys.
+    pub verifier: Arc<Verifier>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// The engine of one mount.
+pub struct Engine {
+    storage: Arc<dyn Storage>,
+    root: Arc<Key>,
+    verifier: Arc<Verifier>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    cache: Cache,
+    profiles: Mutex<VecDeque<String>>,
+}
+
+/// A request that found its path.
+pub struct Call {
+    /// The request.
+    pub request: Request,
+    /// What the variable of the path matched; empty where it has none.
+    pub name: String,
+}
+
+impl Engine {
+    /// An engine on these parts.
+    pub fn new(parts: EngineParts) -> Self {
+        let EngineParts { storage, root, verifier, clock, random } = parts;
+        Engine { storage, root, verifier, clock, random, cache: Cache::default(), profiles: Mutex::default() }
+    }
+
+    /// Carries out a request: finds its path, asks whether the caller may (acts judge their assertion themselves), acts. The
+    /// answer's codes stay boxed until the caller holds the audit's receipt.
+    pub async fn handle(&self, request: Request) -> Result<Response> {
+        let id = request.id.clone();
+        let matched = paths::find(&request.path, request.operation)?;
+        if request.operation != Operation::Update && request.data.contains_key("jwt") {
+            return Err(Error::field(
+                "jwt",
+                "not in an address: addresses are logged; send it in the body of an update",
+            ));
+        }
+        let account = AccountName::parse(&matched.name).ok();
+        match matched.operation.need {
+            Need::Configure => {
+                self.may(&request.caller, crate::domain::role::Capability::Administer, None, request.remote).await?
+            }
+            Need::Metadata(capability) => {
+                self.may(&request.caller, capability, account.as_ref(), request.remote).await?
+            }
+            Need::Act(_) | Need::Nothing => {}
+        }
+        let judged = matches!(matched.operation.need, Need::Act(_));
+        let call = Call { request, name: matched.name };
+        (matched.operation.handler)(self, call).await.map_err(|error| match (judged, error.kind()) {
+            (true, Kind::Invalid | Kind::Denied | Kind::TooMany) => error.with_request(&id),
+            _ => error,
+        })
+    }
+
+    /// Forgets what is held in memory of records: on seal, and when another node says that `key` changed.
+    pub fn forget(&self, key: Option<&str>) {
+        match key {
+            Some(key) => self.cache.forget(key),
+            None => self.cache.clear(),
+        }
+    }
+
+    /// The key hierarchy as it is now.
+    pub async fn keyring(&self) -> Result<Arc<Keyring>> {
+        let mut snapshot = Snapshot::default();
+        self.load(&mut snapshot, [keys::KEYRING.to_owned()]).await?;
+        snapshot.keyring()
+    }
+
+    async fn load(&self, snapshot: &mut Snapshot, wanted: impl IntoIterator<Item = String>) -> Result<()> {
+        snapshot.load(wanted, &*self.storage, &self.cache, &self.root).await
+    }
+    fn account_name(text: &str) -> Result<AccountName> {
+        AccountName::parse(text)
+    }
+    /// Keys of the profiles last used: reading them along saves most acts a second read.
+    fn recent_profiles(&self) -> Vec<String> {
+        self.profiles.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+    fn note_profiles(&self, keys: &[String]) {
+        let mut recent = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            if !recent.contains(key) {
+                recent.push_front(key.clone());
+                recent.truncate(RECENT_PROFILES);
+            }
+        }
+    }
+}
+
+/// The actor of an act.
+fn actor(grant: &Grant, face: Face) -> Actor {
+    Actor {
+        subject: grant.subject().to_owned(),
+        issuer: grant.iss().to_owned(),
+        role: grant.role().to_owned(),
+        face: face.word().to_owned(),
+    }
+}
+
+/// The actor of what needs no assertion: the holder of the token.
+fn operator(request: &Request) -> Actor {
+    let (subject, issuer, role) = match &request.caller {
+        Caller::Anonymous => (String::new(), String::new(), String::new()),
+        Caller::Root { .. } => ("root".to_owned(), String::new(), String::new()),
+        Caller::Login { role, assertion, .. } => (assertion.subject.clone(), assertion.iss.clone(), role.clone()),
+    };
+    Actor { subject, issuer, role, face: request.face.word().to_owned() }
+}
+
+fn remote(request: &Request) -> Option<String> {
+    request.remote.map(|address| address.to_string())
+}
+
+/// Adds Vault's warning about fields that an act does not know.
+fn ignored(fields: &Fields, warnings: &mut Vec<String>) {
+    let unknown = fields.unknown();
+    if !unknown.is_empty() {
+        warnings.push(format!("Endpoint ignored these unrecognized parameters: [{}]", unknown.join(" ")));
+    }
+}

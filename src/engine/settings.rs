@@ -44,7 +44,9 @@ impl Settings {
         let default = Settings::default();
         let settings = Settings {
             default_role: fields.string("default_role")?.map(some_text).over(old.default_role.clone(), None),
-            default_profile: fields.string("default_profile")?.over(old.default_profile.clone(), default.default_profile),
+            default_profile: fields
+                .string("default_profile")?
+                .over(old.default_profile.clone(), default.default_profile),
             clock_skew: fields.duration("clock_skew")?.over(old.clock_skew, default.clock_skew),
             event_retention: fields.duration("event_retention")?.over(old.event_retention, default.event_retention),
             sparekey_url: fields.string("sparekey_url")?.map(some_text).over(old.sparekey_url.clone(), None),
@@ -63,7 +65,11 @@ impl Settings {
         if settings.event_retention < Duration::from_secs(86_400) {
             return Err(Error::field("event_retention", "at least 24h"));
         }
-        if settings.sparekey_url.as_deref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+        if settings
+            .sparekey_url
+            .as_deref()
+            .is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://"))
+        {
             return Err(Error::field("sparekey_url", "an http or https address"));
         }
         Ok(settings)

@@ -1,0 +1,307 @@
+//! `accounts/…`: what people say about an account, and what we know of its sets. Never a code.
+
+use serde_json::{Map, Value, json};
+
+use crate::auth::Caller;
+use crate::domain::account::{About, Account, Standing};
+use crate::domain::fields::{Fields, Given};
+use crate::domain::name::{AccountName, record_name};
+use crate::domain::profile::Profile;
+use crate::domain::set::{Provider, Set, Slot, Status};
+use crate::domain::time::Timestamp;
+use crate::engine::ask::checked_text;
+use crate::engine::attempt::{Attempt, Decision, Stored, profile_of};
+use crate::engine::cache::{Snapshot, storage_failed};
+use crate::engine::configuration::{Page, keys_or_nothing};
+use crate::engine::request::{Request, Response};
+use crate::engine::transact::Plan;
+use crate::engine::{Call, Engine, keys, operator, remote};
+use crate::error::{Error, Result};
+
+/// Longest text about an account, in bytes.
+const MAX_ABOUT: usize = 1024;
+/// Most labels or protected things.
+const MAX_ITEMS: usize = 64;
+
+/// Reads an account's metadata.
+pub async fn read(engine: &Engine, call: Call) -> Result<Response> {
+    let name = Engine::account_name(&call.name)?;
+    let mut snapshot = Snapshot::default();
+    let mut wanted = vec![keys::CONFIG.to_owned(), keys::account(&name)];
+    wanted.extend(engine.recent_profiles());
+    engine.load(&mut snapshot, wanted).await?;
+    let mut stored = Stored::read(&snapshot, &name)?.ok_or_else(Error::not_found)?;
+    let settings = snapshot.settings();
+    let key = format!("{}{}", keys::PROFILES, profile_of(&stored.record.account, &settings));
+    engine.load(&mut snapshot, [key]).await?;
+    let profile = snapshot.profile(profile_of(&stored.record.account, &settings));
+    let now = engine.clock.now();
+    stored.record.account.settle(now);
+    let mut response = Response::data(show(&name, &stored.record.account, profile.as_deref(), now));
+    if profile.is_none() {
+        response
+            .warnings
+            .push(format!("the account's profile {} does not exist any more", stored.record.account.profile));
+    }
+    Ok(response)
+}
+
+/// Lists one level of the accounts' names, those only that the caller's role covers.
+pub async fn list(engine: &Engine, call: Call) -> Result<Response> {
+    let folder = match call.name.trim_end_matches('/') {
+        "" => String::new(),
+        folder => format!("{}/", AccountName::parse(folder)?),
+    };
+    let mut page = Page::read(&mut Fields::new(call.request.data))?;
+    let prefix = format!("{}{folder}", keys::ACCOUNTS);
+    let mut shown = Vec::new();
+    while shown.len() < page.limit {
+        let names = engine.storage.list(&prefix, page.after.as_deref(), page.limit).await.map_err(storage_failed)?;
+        let Some(last) = names.last() else { break };
+        page.after = Some(last.clone());
+        let whole = names.len() < page.limit;
+        for name in names {
+            if engine.may_see(&call.request.caller, &format!("{folder}{name}")).await? {
+                shown.push(name);
+            }
+        }
+        if whole {
+            break;
+        }
+    }
+    shown.truncate(page.limit);
+    keys_or_nothing(shown)
+}
+
+impl Engine {
+    /// Whether a list shows this name to the caller: an account that its role covers, or a folder that may hold one.
+    async fn may_see(&self, caller: &Caller, name: &str) -> Result<bool> {
+        let Caller::Login { role, assertion, .. } = caller else { return Ok(true) };
+        let Some(role) = self.role(role).await? else { return Ok(false) };
+        let claims = assertion.view();
+        Ok(match name.ends_with('/') {
+            true => role.rule.reaches(name, claims),
+            false => AccountName::parse(name).is_ok_and(|name| role.rule.covers(&name, claims)),
+        })
+    }
+}
+
+/// Creates an account or changes what is said about it; given fields replace, absent ones stay.
+pub async fn write(engine: &Engine, call: Call) -> Result<Response> {
+    let name = Engine::account_name(&call.name)?;
+    let mut fields = Fields::new(call.request.data.clone());
+    let profile = fields.string("profile")?;
+    if let Given::Value(name) = &profile {
+        record_name("profile", name)?;
+    }
+    let told = Told::read(&mut fields)?;
+    fields.refuse_unknown()?;
+    let also = match &profile {
+        Given::Value(name) => vec![format!("{}{name}", keys::PROFILES)],
+        Given::Absent | Given::Reset => Vec::new(),
+    };
+    let plan = Plan { account: &name, also };
+    engine.change(plan, |attempt| decide(attempt, &call.request, &profile, &told)).await
+}
+
+fn decide(
+    attempt: &mut Attempt<'_>,
+    request: &Request,
+    profile: &Given<String>,
+    told: &Told,
+) -> Result<Decision<Response>> {
+    let exists = !attempt.record.account.is_stub();
+    let was = attempt.record.account.profile.clone();
+    let default = attempt.settings.default_profile.clone();
+    let profile = profile.clone().over(if exists { was.clone() } else { default.clone() }, default);
+    attempt.profile_named(&profile)?;
+    let about = told.apply(&attempt.record.account.about)?;
+    let texts = [("owner", &about.owner), ("login_name", &about.login_name), ("login_url", &about.login_url)];
+    let texts = texts.into_iter().map(|(field, text)| (field, text.as_str()));
+    let labels = about.labels.iter().flat_map(|(name, value)| [("labels", name.as_str()), ("labels", value.as_str())]);
+    let protects = about.protects.iter().map(|item| ("protects", item.as_str()));
+    attempt.refuse_codes_in(texts.chain(labels).chain(protects))?;
+    if exists && profile == was && about == attempt.record.account.about {
+        return Ok(Decision::Keep(Response::empty()));
+    }
+    let account = &mut attempt.record.account;
+    account.profile = profile;
+    account.about = about;
+    account.deleted_at = None;
+    let mut entry =
+        attempt.entry(if exists { "update" } else { "create" }, operator(request), &request.id, remote(request));
+    entry.detail = Some(json!({"profile": attempt.record.account.profile}).to_string());
+    let note = attempt.log(entry);
+    Ok(Decision::Write(Response { note, ..Response::empty() }))
+}
+
+/// Deletes an account whose sets are all over. What protects against replays stays.
+pub async fn delete(engine: &Engine, call: Call) -> Result<Response> {
+    let name = Engine::account_name(&call.name)?;
+    let plan = Plan { account: &name, also: Vec::new() };
+    let request = &call.request;
+    engine
+        .change(plan, |attempt| {
+            if !attempt.exists() {
+                return Ok(Decision::Keep(Response::empty()));
+            }
+            attempt.record.account.delete(attempt.now)?;
+            let entry = attempt.entry("delete", operator(request), &request.id, remote(request));
+            let note = attempt.log(entry);
+            Ok(Decision::Write(Response { note, ..Response::empty() }))
+        })
+        .await
+}
+
+/// What a write says about an account.
+struct Told {
+    owner: Given<String>,
+    login_name: Given<String>,
+    login_url: Given<String>,
+    protects: Given<Vec<String>>,
+    labels: Given<Map<String, Value>>,
+}
+
+impl Told {
+    fn read(fields: &mut Fields) -> Result<Told> {
+        Ok(Told {
+            owner: fields.string("owner")?,
+            login_name: fields.string("login_name")?,
+            login_url: fields.string("login_url")?,
+            protects: fields.list("protects")?,
+            labels: fields.object("labels")?,
+        })
+    }
+    fn apply(&self, was: &About) -> Result<About> {
+        let text = |name: &str, given: &Given<String>, was: &String| {
+            checked_text(name, given.clone().over(was.clone(), String::new()), MAX_ABOUT)
+        };
+        let login_url = text("login_url", &self.login_url, &was.login_url)?;
+        if !login_url.is_empty() && !login_url.starts_with("https://") && !login_url.starts_with("http://") {
+            return Err(Error::field("login_url", "an http or https address"));
+        }
+        let protects = self.protects.clone().over(was.protects.clone(), Vec::new());
+        if protects.len() > MAX_ITEMS {
+            return Err(Error::field("protects", format_args!("at most {MAX_ITEMS}")));
+        }
+        for item in &protects {
+            checked_text("protects", item.clone(), AccountName::MAX)?;
+        }
+        let labels = match &self.labels {
+            Given::Absent => was.labels.clone(),
+            Given::Reset => Default::default(),
+            Given::Value(map) if map.len() > MAX_ITEMS => {
+                return Err(Error::field("labels", format_args!("at most {MAX_ITEMS}")));
+            }
+            Given::Value(map) => map
+                .iter()
+                .map(|(name, value)| {
+                    let value = value.as_str().ok_or_else(|| Error::field("labels", "texts by name"))?;
+                    Ok((checked_text("labels", name.clone(), 128)?, checked_text("labels", value.to_owned(), 256)?))
+                })
+                .collect::<Result<_>>()?,
+        };
+        Ok(About {
+            owner: text("owner", &self.owner, &was.owner)?,
+            login_name: text("login_name", &self.login_name, &was.login_name)?,
+            login_url,
+            protects,
+            labels,
+        })
+    }
+}
+
+/// The metadata of an account.
+fn show(name: &AccountName, account: &Account, profile: Option<&Profile>, now: Timestamp) -> Map<String, Value> {
+    let default = Profile::default();
+    let rules = profile.unwrap_or(&default);
+    let live = account.live();
+    let active = live.filter(|set| account.standing(set, rules, now) == Standing::Active);
+    let enrollment = &account.enrollment;
+    let mut map = Map::new();
+    let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
+    put("account", json!(name.as_str()));
+    put("profile", json!(account.profile));
+    put("owner", json!(account.about.owner));
+    put("login_name", json!(account.about.login_name));
+    put("login_url", json!(account.about.login_url));
+    put("protects", json!(account.about.protects));
+    put("labels", json!(account.about.labels));
+    put("generation", json!(account.generation));
+    put("active_generation", json!(active.map(|set| set.generation)));
+    put("remaining", json!(active.map_or(0, Set::remaining)));
+    let owes = account.obligation.map(|owed| {
+        json!({
+            "since": owed.since.to_string(), "by": owed.by.to_string(), "generation": owed.generation,
+            "overdue": owed.by <= now,
+        })
+    });
+    put("owes", json!(owes));
+    put(
+        "enrollment",
+        json!({
+            "number": enrollment.number, "at": enrollment.latest.map(|at| at.to_string()), "source": enrollment.source,
+        }),
+    );
+    put("warnings", json!(warnings(account, active, live, rules, now)));
+    put("sets", Value::Array(account.sets.iter().map(|set| show_set(set, account, rules, now)).collect()));
+    map
+}
+
+fn warnings(
+    account: &Account,
+    active: Option<&Set>,
+    live: Option<&Set>,
+    rules: &Profile,
+    now: Timestamp,
+) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    let mut note = |applies: bool, word| {
+        if applies {
+            found.push(word);
+        }
+    };
+    note(active.is_none(), "no-fallback");
+    note(active.is_some_and(|set| set.remaining() as u64 <= rules.low_watermark), "low");
+    note(account.obligation.is_some(), "owes");
+    note(account.obligation.is_some_and(|owed| owed.by <= now), "overdue");
+    note(live.is_some_and(|set| account.standing(set, rules, now) == Standing::Quarantined), "quarantined");
+    let unconfirmed = |set: &Set| !set.is_live() && matches!(set.provider, Provider::Unconfirmed);
+    note(account.sets.iter().any(unconfirmed), "unconfirmed");
+    note(rules.review_by.is_some_and(|by| by < now.millis()), "stale-review");
+    found
+}
+
+fn show_set(set: &Set, account: &Account, rules: &Profile, now: Timestamp) -> Value {
+    let (status, cause) = match account.standing(set, rules, now) {
+        Standing::Active => ("active", None),
+        Standing::Quarantined => ("quarantined", None),
+        Standing::Over(cause) => (cause.status(), Some(cause.word())),
+    };
+    let ended_at = match set.status {
+        Status::Ended(end) => Some(end.at.to_string()),
+        Status::Live => None,
+    };
+    let provider = match set.provider {
+        Provider::Unconfirmed => "unconfirmed",
+        Provider::Confirmed(_) => "confirmed",
+    };
+    let slots: Vec<Value> = set.slots.iter().zip(1u32..).map(|(slot, number)| show_slot(slot, number)).collect();
+    json!({
+        "generation": set.generation, "status": status, "cause": cause, "stored_at": set.stored_at.to_string(),
+        "stored_by": set.stored_by, "bound_at": set.bound_at.to_string(), "ended_at": ended_at, "provider": provider,
+        "custody": set.custody, "destroyed": set.dek.is_none(), "slots": slots,
+    })
+}
+
+fn show_slot(slot: &Slot, number: u32) -> Value {
+    let at = match slot {
+        Slot::Dispensed(handout, _) | Slot::Wrapped(handout, ..) => Some(handout.at),
+        Slot::Consumed(at) | Slot::Void(at) => Some(*at),
+        Slot::Held(_) | Slot::Used => None,
+    };
+    json!({
+        "slot": number, "state": slot.word(), "at": at.map(|at| at.to_string()),
+        "by": slot.handout().map(|handout| handout.by.as_str()),
+    })
+}

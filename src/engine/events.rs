@@ -1,0 +1,216 @@
+//! `events/:source`: an identity provider tells of an enrollment (RFC 8935). Unauthenticated: the signature in the event is
+//! the proof. Answered only after what it says is durable, and answered the same when it comes again.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::auth::{Refusal, Token};
+use crate::crypto::keyring::{HashPurpose, Keyring};
+use crate::domain::enrollment::Weight;
+use crate::domain::fields::Fields;
+use crate::domain::name::{AccountName, record_name};
+use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::cache::{Snapshot, storage_failed};
+use crate::engine::enroll::{Fact, Seen, apply};
+use crate::engine::request::{Body, Request, Response};
+use crate::engine::source_state::Tally;
+use crate::engine::transact::Plan;
+use crate::engine::{Call, Engine, keys, record, remote};
+use crate::error::{Error, Result};
+use crate::ledger::entry::Actor;
+use crate::sources::{self, Effect, Event, EventRefusal, Received, Source};
+use crate::storage::{Expect, PutError, Write};
+
+/// Carries out `events/:source`.
+pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
+    let Call { mut request, name } = call;
+    let name = record_name("source", &name)?;
+    let mut fields = Fields::new(std::mem::take(&mut request.data));
+    let Some(set) = fields.exact_string("set")?.value() else {
+        return Ok(refused(EventRefusal::invalid_request("the body carries no Security Event Token")));
+    };
+    let mut snapshot = Snapshot::default();
+    let wanted = [format!("{}{name}", keys::SOURCES), keys::KEYRING.to_owned(), keys::CONFIG.to_owned()];
+    engine.load(&mut snapshot, wanted).await?;
+    let Some(source) = snapshot.source(&name) else {
+        return Ok(refused(EventRefusal::access_denied("no such receiver")));
+    };
+    let claims = match verify(engine, &mut snapshot, &source, &set).await? {
+        Ok(claims) => claims,
+        Err(refusal) => return Ok(refused(refusal)),
+    };
+    let received = match sources::interpret(&claims, &source) {
+        Ok(received) => received,
+        Err(refusal) => {
+            engine.tally(&name, Tally::Refused).await;
+            return Ok(refused(refusal));
+        }
+    };
+    let now = engine.clock.now();
+    match received {
+        Received::Enrollment(event) => {
+            let taken = Taken { source: &source, name: &name, event: &event, request: &request };
+            take_in(engine, &snapshot.keyring()?, taken).await?;
+        }
+        Received::Verification { .. } => engine.tally(&name, Tally::Verified(now)).await,
+        Received::StreamUpdated { status, .. } => {
+            tracing::warn!(
+                source = name,
+                status,
+                "the transmitter changed the state of its stream: silence is not safety"
+            );
+            engine.tally(&name, Tally::Stream(status)).await;
+        }
+        Received::Ignored { .. } => engine.tally(&name, Tally::Ignored).await,
+    }
+    Ok(Response { body: Body::Accepted, ..Response::empty() })
+}
+
+async fn verify(
+    engine: &Engine,
+    snapshot: &mut Snapshot,
+    source: &Source,
+    set: &str,
+) -> Result<Result<Map<String, Value>, EventRefusal>> {
+    engine.load(snapshot, [format!("{}{}", keys::ISSUERS, source.issuer())]).await?;
+    let Some(issuer) = snapshot.issuer(source.issuer()) else {
+        return Err(Error::internal(format!("the source's issuer {} does not exist", source.issuer())));
+    };
+    let token = match Token::parse(set) {
+        Ok(token) => token,
+        Err(refusal) => return Ok(Err(for_transmitter(&refusal))),
+    };
+    match engine.verifier.verify_event(&token, &issuer, engine.clock.now()).await {
+        Ok(claims) => Ok(Ok(claims)),
+        Err(Refusal::KeysUnavailable) => {
+            Err(Error::unavailable("the issuer's keys cannot be fetched; send the event again"))
+        }
+        Err(refusal) => Ok(Err(for_transmitter(&refusal))),
+    }
+}
+
+/// The protocol's error for a token that does not stand (RFC 8935 section 2.4).
+fn for_transmitter(refusal: &Refusal) -> EventRefusal {
+    let said = refusal.for_act().public().to_owned();
+    match refusal {
+        Refusal::Signature { .. } => EventRefusal::authentication_failed(said),
+        Refusal::NoKey { .. } | Refusal::Algorithm { .. } | Refusal::AlgorithmNotAllowed(_) => {
+            EventRefusal::invalid_key(said)
+        }
+        Refusal::Issuer | Refusal::ClaimMissing("iss") => EventRefusal::invalid_issuer(said),
+        _ => EventRefusal::invalid_request(said),
+    }
+}
+
+fn refused(refusal: EventRefusal) -> Response {
+    Response { body: Body::EventError { err: refusal.err, description: refusal.description }, ..Response::empty() }
+}
+
+/// An event on its way into the accounts it names.
+struct Taken<'a> {
+    source: &'a Source,
+    name: &'a str,
+    event: &'a Event,
+    request: &'a Request,
+}
+
+async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> Result<()> {
+    let accounts = taken.source.accounts(&taken.event.subjects);
+    let id = keyring.keyed_hash(HashPurpose::RequestContent, &[b"event", taken.event.id.as_bytes()]);
+    let key = keys::event(taken.name, &id);
+    match accounts.as_slice() {
+        [] => {
+            let subjects = taken.event.subjects.iter().map(ToString::to_string).collect();
+            engine.note_unmapped(taken.name, &key, subjects).await?;
+        }
+        // One account: the event and the account's record go down together.
+        [account] => {
+            let plan = Plan { account, also: vec![key.clone()] };
+            let first = engine.change(plan, |attempt| {
+                if attempt.raw(&key).is_some() || attempt.in_the_way(&key).is_some() {
+                    return Ok(Decision::Keep(false));
+                }
+                let seen = Seen { at: attempt.now, todo: Vec::new() };
+                attempt.after.push(Write::create(&key, record::encode(&seen), attempt.random));
+                reach(attempt, &taken)?;
+                Ok(Decision::Write(true))
+            });
+            if first.await? {
+                engine.tally(taken.name, Tally::Applied(engine.clock.now())).await;
+            }
+        }
+        // Several: the event goes down first with all of them to do; a redelivery goes on where this stopped.
+        many => {
+            remember(engine, &key, many).await?;
+            for account in many {
+                finish(engine, &key, account, &taken).await?;
+            }
+            engine.tally(taken.name, Tally::Applied(engine.clock.now())).await;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the event down with the accounts to do, unless it is there already.
+async fn remember(engine: &Engine, key: &str, accounts: &[AccountName]) -> Result<()> {
+    let todo = accounts.iter().map(|account| account.as_str().to_owned()).collect();
+    let seen = Seen { at: engine.clock.now(), todo };
+    match engine.storage.put_all(vec![Write::create(key, record::encode(&seen), &*engine.random)]).await {
+        Ok(()) | Err(PutError::Conflict { .. }) => Ok(()),
+        Err(PutError::Unknown(source)) => Err(Error::internal(source)),
+        Err(PutError::Failed(error)) => Err(storage_failed(error)),
+    }
+}
+
+/// Reaches one account of the event and takes it off the list in the same commit.
+async fn finish(engine: &Engine, key: &str, account: &AccountName, taken: &Taken<'_>) -> Result<()> {
+    let plan = Plan { account, also: vec![key.to_owned()] };
+    engine
+        .change(plan, |attempt| {
+            let stored = match attempt.in_the_way(key) {
+                Some((bytes, revision)) => Some((*revision, Arc::from(bytes.as_slice()))),
+                None => attempt.raw(key),
+            };
+            let Some((revision, bytes)) = stored else {
+                return Err(Error::internal("an event disappeared while it was carried out"));
+            };
+            let mut seen: Seen = record::decode(key, &bytes)?;
+            if !seen.todo.iter().any(|name| name == account.as_str()) {
+                return Ok(Decision::Keep(()));
+            }
+            seen.todo.retain(|name| name != account.as_str());
+            attempt.after.push(Write::put(key, Expect::At(revision), record::encode(&seen), attempt.random));
+            reach(attempt, taken)?;
+            Ok(Decision::Write(()))
+        })
+        .await
+}
+
+/// Applies the event to the account of this try.
+fn reach(attempt: &mut Attempt<'_>, taken: &Taken<'_>) -> Result<()> {
+    let event = taken.event;
+    let actor = Actor {
+        subject: taken.name.to_owned(),
+        issuer: event.issuer.clone(),
+        role: String::new(),
+        face: taken.request.face.word().to_owned(),
+    };
+    let mut entry = attempt.entry("event", actor, &taken.request.id, remote(taken.request));
+    let detail = json!({
+        "credential_type": event.credential_type, "change_type": event.change_type, "effect": event.effect.word(),
+        "initiating_entity": event.initiating_entity, "time_inferred": event.time_inferred.then_some(true),
+    });
+    let weight = match event.effect {
+        Effect::End => Weight::Ends,
+        Effect::Quarantine => Weight::Doubts,
+        Effect::Notify => {
+            entry.detail = Some(detail.to_string());
+            attempt.log(entry);
+            return Ok(());
+        }
+    };
+    let fact = Fact { at: event.at, weight, source: taken.name, skew: taken.source.skew() };
+    apply(attempt, entry, fact, detail)?;
+    Ok(())
+}

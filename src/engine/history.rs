@@ -1,0 +1,140 @@
+//! `history/:account` and `config/history`: the ledger, page by page, and whether its chain holds.
+
+use serde_json::{Map, Value, json};
+
+use crate::crypto::keyring::{CONFIG_CHAIN, Keyring};
+use crate::domain::fields::Fields;
+use crate::engine::attempt::Stored;
+use crate::engine::cache::{Snapshot, storage_failed};
+use crate::engine::configuration::read_ledger;
+use crate::engine::request::Response;
+use crate::engine::{Call, Engine, keys, record};
+use crate::error::{Error, Result};
+use crate::ledger::archive::{self, Segment};
+use crate::ledger::chain::{self, Broken, Chain, GENESIS, Link, RECENT};
+use crate::storage::{Found, Get};
+
+/// Most segments read at once.
+const BATCH: usize = 32;
+
+struct Query {
+    after: u64,
+    limit: usize,
+    verify: bool,
+}
+
+impl Query {
+    fn read(data: Map<String, Value>) -> Result<Query> {
+        let mut fields = Fields::new(data);
+        Ok(Query {
+            after: fields.integer("after", 0, u64::MAX)?.value().unwrap_or(0),
+            limit: usize::try_from(fields.integer("limit", 1, 1000)?.value().unwrap_or(100)).unwrap_or(100),
+            verify: fields.boolean("verify")?.value().unwrap_or(false),
+        })
+    }
+}
+
+/// Reads an account's ledger; a deleted account's too.
+pub async fn account(engine: &Engine, call: Call) -> Result<Response> {
+    let name = Engine::account_name(&call.name)?;
+    let query = Query::read(call.request.data)?;
+    let mut snapshot = Snapshot::default();
+    let wanted = [keys::KEYRING.to_owned(), keys::account(&name), keys::tombstone(&name)];
+    engine.load(&mut snapshot, wanted).await?;
+    let stored = Stored::read(&snapshot, &name)?.ok_or_else(Error::not_found)?;
+    let id = *stored.record.account.id;
+    let keyring = snapshot.keyring()?;
+    page(engine, &keyring, &id, &hex::encode(id), &stored.record.ledger, &query).await
+}
+
+/// Reads the configuration's ledger.
+pub async fn configuration(engine: &Engine, call: Call) -> Result<Response> {
+    let query = Query::read(call.request.data)?;
+    let found = engine.storage.get_many(vec![Get::new(keys::CONFIG_LEDGER)]).await.map_err(storage_failed)?;
+    let (ledger, _) = read_ledger(found.into_iter().next())?;
+    page(engine, &*engine.keyring().await?, &CONFIG_CHAIN, "config", &ledger, &query).await
+}
+
+async fn page(
+    engine: &Engine,
+    keyring: &Keyring,
+    chain_id: &[u8; 16],
+    owner: &str,
+    ledger: &Chain,
+    query: &Query,
+) -> Result<Response> {
+    let mac = |previous: &[u8; 32], bytes: &[u8]| keyring.ledger_mac(chain_id, previous, bytes);
+    let mut entries = Vec::new();
+    let mut broken = None;
+    let mut previous = GENESIS;
+    // A page needs only its segments; verifying needs all of them.
+    let first = if query.verify { 1 } else { query.after / RECENT as u64 * RECENT as u64 + 1 };
+    let starts: Vec<u64> = (first..ledger.first()).step_by(RECENT).collect();
+    for batch in starts.chunks(BATCH) {
+        if !query.verify && entries.len() >= query.limit {
+            break;
+        }
+        for (seq, links) in batch.iter().zip(read_segments(engine, owner, batch).await?) {
+            let Some(links) = links else {
+                if !query.verify {
+                    return Err(Error::internal(format!("ledger segment {} is missing", archive::key(owner, *seq))));
+                }
+                broken = broken.or(Some(Broken { seq: *seq, what: "is missing with its whole segment" }));
+                continue;
+            };
+            if query.verify && broken.is_none() {
+                match chain::verify(&previous, *seq, &links, &mac) {
+                    Ok(head) => previous = head,
+                    Err(found) => broken = Some(found),
+                }
+            }
+            take(&links, *seq, query, &mut entries)?;
+        }
+    }
+    if query.verify && broken.is_none() {
+        broken = verify_rest(ledger, previous, &mac).err();
+    }
+    take(&ledger.recent, ledger.first(), query, &mut entries)?;
+    let mut data = Map::new();
+    data.insert("entries".to_owned(), Value::Array(entries));
+    data.insert("head".to_owned(), json!({"seq": ledger.seq, "hash": hex::encode(*ledger.head)}));
+    data.insert("verified".to_owned(), if query.verify { json!(broken.is_none()) } else { Value::Null });
+    let mut response = Response::data(data);
+    if let Some(broken) = broken {
+        tracing::error!(ledger = owner, %broken, "a ledger does not verify");
+        response
+            .warnings
+            .push(format!("{broken}; nothing after it can be trusted: compare with the audit log and a backup"));
+    }
+    Ok(response)
+}
+
+fn verify_rest(ledger: &Chain, previous: [u8; 32], mac: chain::Mac<'_>) -> Result<(), Broken> {
+    if previous != *ledger.base {
+        return Err(Broken { seq: ledger.first(), what: "does not follow from the archive" });
+    }
+    ledger.verify_recent(mac)
+}
+
+async fn read_segments(engine: &Engine, owner: &str, starts: &[u64]) -> Result<Vec<Option<Vec<Link>>>> {
+    let gets = starts.iter().map(|first| Get::new(archive::key(owner, *first))).collect();
+    let found = engine.storage.get_many(gets).await.map_err(storage_failed)?;
+    let parse = |(first, found): (&u64, Found)| match found {
+        Found::Value(bytes, _) => {
+            let segment: Segment = record::decode(&archive::key(owner, *first), &bytes)?;
+            Ok(Some(segment.links))
+        }
+        Found::Absent | Found::Unchanged => Ok(None),
+    };
+    starts.iter().zip(found).map(parse).collect()
+}
+
+fn take(links: &[Link], first: u64, query: &Query, entries: &mut Vec<Value>) -> Result<()> {
+    for (link, seq) in links.iter().zip(first..) {
+        if seq > query.after && entries.len() < query.limit {
+            let entry = link.entry().map_err(|broken| Error::internal(Broken { seq, ..broken }))?;
+            entries.push(Value::Object(entry.wire(&link.hash)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What the standalone host asks of the engine: logins by JWT, and what the holder of a token may do outside of acts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::auth::{self, Assertion, Caller, Compiled, LoginGrant};
+use crate::domain::name::AccountName;
+use crate::domain::role::Capability;
+use crate::engine::Engine;
+use crate::engine::cache::{CompiledRole, Snapshot};
+use crate::engine::keys;
+use crate::engine::paths::{self, Need};
+use crate::engine::request::Operation;
+use crate::error::{Error, Result};
+
+/// A login that was allowed.
+pub struct Login {
+    /// What the token will carry.
+    pub grant: LoginGrant,
+    /// The claims it was issued on.
+    pub assertion: Assertion,
+}
+
+impl Engine {
+    /// Judges a login. Every refusal is 400 with Vault's text; 403 where the address is the matter.
+    pub async fn login(&self, role: Option<&str>, jwt: &str, remote: Option<IpAddr>) -> Result<Login> {
+        let mut snapshot = Snapshot::default();
+        self.load(&mut snapshot, [keys::CONFIG.to_owned()]).await?;
+        let settings = snapshot.settings();
+        let name = role.filter(|role| !role.is_empty()).or(settings.default_role.as_deref());
+        let Some(name) = name else { return Err(Error::invalid("missing role")) };
+        let missing = || Error::invalid(format!("role {name:?} could not be found"));
+        crate::domain::name::record_name("role", name).map_err(|_| missing())?;
+        self.load(&mut snapshot, [format!("{}{name}", keys::ROLES)]).await?;
+        let role = snapshot.role(name).ok_or_else(missing)?;
+        if jwt.is_empty() {
+            return Err(Error::invalid("missing token"));
+        }
+        let issuers = self.issuers_of(&mut snapshot, &role).await?;
+        let now = self.clock.now();
+        let token = auth::Token::parse(jwt).map_err(|refusal| refusal.for_login())?;
+        let mut assertion = self.verifier.verify(&token, &issuers, now).await.map_err(|refusal| refusal.for_login())?;
+        let grant =
+            auth::judge_login(&role.rule, name, &assertion, now, remote).map_err(|refusal| refusal.for_login())?;
+        assertion.presented = auth::Presented::Login;
+        Ok(Login { grant, assertion })
+    }
+
+    /// Reads the issuers that a role names.
+    pub(super) async fn issuers_of(&self, snapshot: &mut Snapshot, role: &CompiledRole) -> Result<Vec<Arc<Compiled>>> {
+        let names = role.rule.issuers();
+        self.load(snapshot, names.iter().map(|name| format!("{}{name}", keys::ISSUERS))).await?;
+        Ok(names.iter().filter_map(|name| snapshot.issuer(name)).collect())
+    }
+
+    /// A role as it is now.
+    pub async fn role(&self, name: &str) -> Result<Option<Arc<CompiledRole>>> {
+        let mut snapshot = Snapshot::default();
+        self.load(&mut snapshot, [format!("{}{name}", keys::ROLES)]).await?;
+        Ok(snapshot.role(name))
+    }
+
+    /// Whether the caller may do what needs this capability: root, or a login whose role, as it is now, has it. `account`
+    /// is `None` where the answer is filtered afterwards.
+    pub async fn may(
+        &self,
+        caller: &Caller,
+        capability: Capability,
+        account: Option<&AccountName>,
+        remote: Option<IpAddr>,
+    ) -> Result<()> {
+        match caller {
+            Caller::Root { .. } => Ok(()),
+            Caller::Anonymous => Err(Error::denied("permission denied")),
+            Caller::Login { role, assertion, .. } => {
+                let Some(role) = self.role(role).await? else { return Err(Error::denied("permission denied")) };
+                auth::judge_metadata(&role.rule, capability, account, assertion, self.clock.now(), remote)
+                    .map_err(|refusal| refusal.for_act())
+            }
+        }
+    }
+
+    /// What the caller may do on a path below the mount, in Vault's words, sorted.
+    pub async fn capabilities(&self, caller: &Caller, path: &str) -> Result<Vec<&'static str>> {
+        if let Caller::Root { .. } = caller {
+            return Ok(vec!["root"]);
+        }
+        let mut found = Vec::new();
+        for (operation, word) in [
+            (Operation::Delete, "delete"),
+            (Operation::List, "list"),
+            (Operation::Read, "read"),
+            (Operation::Update, "update"),
+        ] {
+            let Ok(matched) = paths::find(path, operation) else { continue };
+            let account = AccountName::parse(&matched.name).ok();
+            let allowed = match matched.operation.need {
+                Need::Nothing => true,
+                Need::Configure => self.may(caller, Capability::Administer, None, None).await.is_ok(),
+                Need::Metadata(capability) => self.may(caller, capability, account.as_ref(), None).await.is_ok(),
+                Need::Act(capability) => self.may(caller, capability, account.as_ref(), None).await.is_ok(),
+            };
+            if allowed {
+                found.push(word);
+            }
+        }
+        Ok(if found.is_empty() { vec!["deny"] } else { found })
+    }
+}

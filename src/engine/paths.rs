@@ -1,0 +1,294 @@
+//! The one table of paths. Routing, help, OpenAPI, capabilities and every face come from it.
+
+use crate::domain::issuer::Issuer;
+use crate::domain::profile::Profile;
+use crate::domain::role::{Capability, Role};
+use crate::engine::request::{Operation, Response};
+use crate::engine::schema::{self, Field};
+use crate::engine::{Call, Engine, accounts, configuration, enroll, events, history, retrieve, revoke, sources, store};
+use crate::error::{Error, Kind, Result};
+use crate::sources::Source;
+use crate::storage::BoxFuture;
+
+/// What an operation needs of who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Root, or a login whose role may administer. Mounted: the host's policies.
+    Configure,
+    /// Root, or a login whose role has this capability and covers the account. Mounted: the host's policies.
+    Metadata(Capability),
+    /// An assertion that satisfies a role with this capability.
+    Act(Capability),
+    /// Nothing: what is sent is its own proof.
+    Nothing,
+}
+
+/// What carries an operation out.
+pub type Handler = for<'a> fn(&'a Engine, Call) -> BoxFuture<'a, Result<Response>>;
+
+/// One operation of a path.
+pub struct Op {
+    /// Which.
+    pub operation: Operation,
+    /// What it needs.
+    pub need: Need,
+    /// What it takes.
+    pub fields: &'static [Field],
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// What carries it out.
+    pub handler: Handler,
+}
+
+/// What the variable end of a path matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    /// The path has none.
+    None,
+    /// One segment.
+    Name(&'static str),
+    /// Everything after the slash; may be empty for a list.
+    Rest(&'static str),
+}
+
+/// One path.
+pub struct Path {
+    /// Its fixed beginning, without a slash at the end.
+    pub prefix: &'static str,
+    /// What follows.
+    pub variable: Variable,
+    /// What it is for.
+    pub about: &'static str,
+    /// Its operations.
+    pub operations: &'static [Op],
+}
+
+macro_rules! op {
+    ($operation:ident, $need:expr, $fields:expr, $about:literal, $handler:path) => {
+        Op {
+            operation: Operation::$operation,
+            need: $need,
+            fields: $fields,
+            about: $about,
+            handler: |engine, call| Box::pin($handler(engine, call)),
+        }
+    };
+}
+
+/// The four operations of a folder of configuration records.
+macro_rules! folder {
+    ($prefix:literal, $record:ty, $fields:expr, $about:literal, $read:path) => {
+        [
+            Path {
+                prefix: $prefix,
+                variable: Variable::Name("name"),
+                about: $about,
+                operations: &[
+                    op!(Read, Need::Configure, schema::NONE, "Reads it.", $read),
+                    op!(
+                        Update,
+                        Need::Configure,
+                        $fields,
+                        "Creates or changes it; absent fields stay.",
+                        configuration::write::<$record>
+                    ),
+                    op!(Delete, Need::Configure, schema::NONE, "Deletes it.", configuration::delete::<$record>),
+                ],
+            },
+            Path {
+                prefix: $prefix,
+                variable: Variable::None,
+                about: $about,
+                operations: &[op!(
+                    List,
+                    Need::Configure,
+                    schema::LIST,
+                    "Lists the names.",
+                    configuration::list::<$record>
+                )],
+            },
+        ]
+    };
+}
+
+const ISSUERS: [Path; 2] =
+    folder!("issuers", Issuer, schema::ISSUER, "Trusted JWT issuers.", configuration::read::<Issuer>);
+const PROFILES: [Path; 2] = folder!(
+    "profiles",
+    Profile,
+    schema::PROFILE,
+    "What a set looks like and how it lives.",
+    configuration::read::<Profile>
+);
+const ROLES: [Path; 2] = folder!("roles", Role, schema::ROLE_FIELDS, "JWT-scoped roles.", configuration::read::<Role>);
+const SOURCES: [Path; 2] = folder!("sources", Source, schema::SOURCE, "Who may tell of enrollments.", sources::read);
+
+const REST: [Path; 10] = [
+    Path {
+        prefix: "config",
+        variable: Variable::None,
+        about: "Mount defaults.",
+        operations: &[
+            op!(Read, Need::Configure, schema::NONE, "Reads them.", configuration::read_settings),
+            op!(
+                Update,
+                Need::Configure,
+                schema::CONFIG,
+                "Changes them; absent fields stay.",
+                configuration::write_settings
+            ),
+        ],
+    },
+    Path {
+        prefix: "config/history",
+        variable: Variable::None,
+        about: "The ledger of every change to the configuration.",
+        operations: &[op!(Read, Need::Configure, schema::HISTORY, "Reads it, oldest first.", history::configuration)],
+    },
+    Path {
+        prefix: "accounts",
+        variable: Variable::Rest("account"),
+        about: "Accounts: what is said about them and the metadata of their sets, never a code.",
+        operations: &[
+            op!(Read, Need::Metadata(Capability::Read), schema::NONE, "Reads the metadata.", accounts::read),
+            op!(
+                Update,
+                Need::Configure,
+                schema::ACCOUNT,
+                "Creates or changes it; absent fields stay.",
+                accounts::write
+            ),
+            op!(Delete, Need::Configure, schema::NONE, "Deletes it; refused while a set is alive.", accounts::delete),
+            op!(List, Need::Metadata(Capability::List), schema::LIST, "Lists one level of names.", accounts::list),
+        ],
+    },
+    Path {
+        prefix: "sets",
+        variable: Variable::Rest("account"),
+        about: "Sets of codes.",
+        operations: &[op!(
+            Update,
+            Need::Act(Capability::Store),
+            schema::STORE,
+            "Stores a new set; it supersedes the former one.",
+            store::store
+        )],
+    },
+    Path {
+        prefix: "retrieve",
+        variable: Variable::Rest("account"),
+        about: "One code, once.",
+        operations: &[op!(
+            Update,
+            Need::Act(Capability::Retrieve),
+            schema::RETRIEVE,
+            "Dispenses one code.",
+            retrieve::retrieve
+        )],
+    },
+    Path {
+        prefix: "enroll",
+        variable: Variable::Rest("account"),
+        about: "MFA was enrolled again.",
+        operations: &[op!(Update, Need::Act(Capability::Enroll), schema::ENROLL, "Ends older sets.", enroll::enroll)],
+    },
+    Path {
+        prefix: "revoke",
+        variable: Variable::Rest("account"),
+        about: "Ending a set by hand.",
+        operations: &[op!(Update, Need::Act(Capability::Revoke), schema::REVOKE, "Ends a set.", revoke::revoke)],
+    },
+    Path {
+        prefix: "release",
+        variable: Variable::Rest("account"),
+        about: "Letting a quarantined set live again.",
+        operations: &[op!(Update, Need::Act(Capability::Release), schema::RELEASE, "Releases it.", revoke::release)],
+    },
+    Path {
+        prefix: "history",
+        variable: Variable::Rest("account"),
+        about: "The account's ledger.",
+        operations: &[op!(
+            Read,
+            Need::Metadata(Capability::History),
+            schema::HISTORY,
+            "Reads it, oldest first.",
+            history::account
+        )],
+    },
+    Path {
+        prefix: "events",
+        variable: Variable::Name("source"),
+        about: "Where an identity provider sends Security Event Tokens (RFC 8935).",
+        operations: &[op!(
+            Update,
+            Need::Nothing,
+            schema::EVENT,
+            "Takes an event; its signature is the proof.",
+            events::events
+        )],
+    },
+];
+
+/// Every path of a mount.
+pub static TABLE: [&[Path]; 5] = [&ISSUERS, &PROFILES, &ROLES, &SOURCES, &REST];
+
+/// Paths that are planned and not built: they are refused by name.
+const LATER: &[&str] = &["outcome", "verify", "check", "issue", "confirm", "approvals", "report", "config/keys"];
+
+/// A path that was found.
+pub struct Match {
+    /// The path.
+    pub path: &'static Path,
+    /// The operation.
+    pub operation: &'static Op,
+    /// What the variable matched.
+    pub name: String,
+}
+
+/// Finds the path and operation of a request. The path has no leading slash; a list's may end in one.
+pub fn find(path: &str, operation: Operation) -> Result<Match> {
+    let trimmed = if operation == Operation::List { path.trim_end_matches('/') } else { path };
+    let mut known = false;
+    for (path, name) in TABLE.iter().copied().flatten().filter_map(|entry| Some((entry, entry.matches(trimmed)?))) {
+        known = true;
+        let found = path.operations.iter().find(|op| op.operation == operation);
+        // A list of a folder whose entries are named is found under the path without a name.
+        if let Some(op) =
+            found.filter(|op| op.operation == Operation::List || !name.is_empty() || path.variable == Variable::None)
+        {
+            return Ok(Match { path, operation: op, name: name.to_owned() });
+        }
+    }
+    if LATER
+        .iter()
+        .any(|later| trimmed == *later || trimmed.strip_prefix(later).is_some_and(|rest| rest.starts_with('/')))
+    {
+        let word = trimmed.split('/').next().unwrap_or_default();
+        return Err(Error::new(Kind::NotFound, format!("unsupported path: {word}/ is not built yet")));
+    }
+    match known {
+        true => Err(Error::new(Kind::Unsupported, "unsupported operation")),
+        false => Err(Error::new(Kind::NotFound, "unsupported path")),
+    }
+}
+
+impl Path {
+    /// What the variable matches in `path`, if the path fits.
+    pub fn matches<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path.strip_prefix(self.prefix)?;
+        match self.variable {
+            Variable::None => rest.is_empty().then_some(""),
+            Variable::Rest(_) if rest.is_empty() => Some(""),
+            Variable::Rest(_) => rest.strip_prefix('/'),
+            Variable::Name(_) => rest.strip_prefix('/').filter(|name| !name.is_empty() && !name.contains('/')),
+        }
+    }
+    /// The path as it is shown to people: `roles/:name`.
+    pub fn pattern(&self) -> String {
+        match self.variable {
+            Variable::None => self.prefix.to_owned(),
+            Variable::Name(name) | Variable::Rest(name) => format!("{}/:{name}", self.prefix),
+        }
+    }
+}

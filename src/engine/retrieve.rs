@@ -1,0 +1,276 @@
+//! `retrieve/:account`: one code leaves, once. Burn, record, reveal: the code sits in a box that only the audit's receipt opens.
+
+use std::time::Duration;
+
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+use serde_json::{Map, Value, json};
+
+use crate::auth::Grant;
+use crate::crypto::envelope::{self, Place, SealedCode};
+use crate::crypto::keyring::HashPurpose;
+use crate::crypto::secret::CodeText;
+use crate::domain::account::Obligation;
+use crate::domain::profile::Profile;
+use crate::domain::refusal::Refusal;
+use crate::domain::role::Capability;
+use crate::domain::set::{Handout, Set, Slot};
+use crate::domain::time::Timestamp;
+use crate::engine::ask::Ask;
+use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::repeat::{self, Earlier};
+use crate::engine::request::{Body, Disclosure, Request, Response, Wrap};
+use crate::engine::transact::{Judged, Plan};
+use crate::engine::{Call, Engine, actor, ignored, keys, record, remote};
+use crate::error::{Error, Result};
+use crate::storage::Write;
+
+/// How much longer than the assertion its claim lives.
+const CLAIM_MARGIN: Duration = Duration::from_secs(86_400);
+
+/// The claim on an assertion of single use: which act it stands for. Only that act may go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Claim {
+    /// Keyed hash of operation, account, issuer, subject, role, slot asked for and idempotency key (else request id).
+    #[n(0)]
+    act: ByteArray<32>,
+    /// When it may be forgotten: the assertion is long dead.
+    #[n(1)]
+    until: Timestamp,
+}
+
+/// What a retrieval asks for.
+struct Want<'a> {
+    request: &'a Request,
+    ask: &'a Ask,
+    slot: Option<u64>,
+}
+
+/// Carries out `retrieve/:account`.
+pub async fn retrieve(engine: &Engine, call: Call) -> Result<Response> {
+    let Call { mut request, name } = call;
+    let account = Engine::account_name(&name)?;
+    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let slot = fields.integer("slot", 1, u32::MAX.into())?.value();
+    let mut warnings = Vec::new();
+    ignored(&fields, &mut warnings);
+    let want = Want { request: &request, ask: &ask, slot };
+    let judged = Judged { request: &request, ask: &ask, capability: Capability::Retrieve };
+    let plan = Plan { account: &account, also: Vec::new() };
+    let mut response = engine.act(plan, judged, |attempt, grant| decide(attempt, grant, &want)).await?;
+    response.warnings.append(&mut warnings);
+    Ok(response)
+}
+
+fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<Decision<Response>> {
+    let who = [grant.iss(), grant.subject(), grant.role()];
+    let key = want.ask.repeat(&attempt.keyring, "retrieve", attempt.name, &who);
+    let profile = attempt.profile()?;
+    attempt.capped = true;
+    match repeat::find(&attempt.record.account, key.as_ref(), grant.single_use())? {
+        Some(earlier) => show_again(attempt, &grant, want, &profile, &earlier),
+        None => {
+            attempt.refuse_codes_in(want.ask.texts())?;
+            let (generation, slot) = attempt.record.account.choose(&profile, want.slot, attempt.now)?;
+            let lives = want.request.wrap.as_ref().map_or(profile.reveal_window, |wrap| wrap.ttl);
+            check_wrap(want.request.wrap.as_ref(), &profile)?;
+            if let Some((max, per)) = grant.max_retrievals() {
+                let by = attempt.keyring.keyed_hash(HashPurpose::Subject, &who.map(str::as_bytes));
+                attempt.record.account.count_retrieval(by, max, per, attempt.now)?;
+            }
+            let handout = Handout {
+                at: attempt.now,
+                by: grant.subject().to_owned(),
+                until: attempt.now.plus(lives),
+                repeat: key,
+                claim: grant.single_use().map(|replay| (*replay).into()),
+                role: grant.role().to_owned(),
+            };
+            burn(attempt, &grant, want, &profile, handout, (generation, slot))
+        }
+    }
+}
+
+/// The slot changes, the claim and the ledger entry go down with it, and the code comes into its box.
+fn burn(
+    attempt: &mut Attempt<'_>,
+    grant: &Grant,
+    want: &Want<'_>,
+    profile: &Profile,
+    handout: Handout,
+    (generation, slot): (u32, u32),
+) -> Result<Decision<Response>> {
+    let code = match &want.request.wrap {
+        None => {
+            let change = |held: Slot| held.dispense(slot, handout);
+            let sealed = attempt.record.account.change_slot(generation, slot, change)?;
+            Some(open(attempt, generation, slot, &sealed)?)
+        }
+        Some(wrap) => {
+            let change = |held: Slot| Ok((held.wrap(slot, handout, wrap.token_hash)?, ()));
+            attempt.record.account.change_slot(generation, slot, change)?;
+            None
+        }
+    };
+    let owed = attempt.record.account.owe(generation, profile, attempt.now);
+    reveal(attempt, grant, want, profile, (generation, slot), code, owed, false)
+}
+
+/// The same caller with the same key sees the same code again, if set and window still stand; later it learns only that it
+/// was done. Never a new slot.
+fn show_again(
+    attempt: &mut Attempt<'_>,
+    grant: &Grant,
+    want: &Want<'_>,
+    profile: &Profile,
+    earlier: &Earlier,
+) -> Result<Decision<Response>> {
+    let Earlier { generation, slot, ref state } = *earlier;
+    let usable = attempt.record.account.usable(profile, attempt.now).is_ok_and(|set| set.generation == generation);
+    let usable = usable && profile.refuses_retrieval(attempt.now).is_none();
+    let owed = attempt.record.account.obligation;
+    match (state, &want.request.wrap) {
+        (Slot::Dispensed(_, Some(sealed)), None) if usable => {
+            let code = open(attempt, generation, slot, sealed)?;
+            let owed = owed.unwrap_or(Obligation { since: attempt.now, by: attempt.now, generation });
+            reveal(attempt, grant, want, profile, (generation, slot), Some(code), owed, true)
+        }
+        (Slot::Wrapped(handout, sealed, _), Some(wrap)) if usable => {
+            check_wrap(Some(wrap), profile)?;
+            let handout = Handout { until: attempt.now.plus(wrap.ttl), ..handout.clone() };
+            let again = Slot::Wrapped(handout, sealed.clone(), wrap.token_hash.into());
+            attempt.record.account.change_slot(generation, slot, |_| Ok((again, ())))?;
+            let owed = owed.unwrap_or(Obligation { since: attempt.now, by: attempt.now, generation });
+            reveal(attempt, grant, want, profile, (generation, slot), None, owed, true)
+        }
+        (Slot::Wrapped(..), None) if usable => {
+            Err(Error::field("idempotency_key", "the first answer was wrapped; repeat the request with a wrap TTL"))
+        }
+        (Slot::Dispensed(_, Some(_)), Some(_)) if usable => Err(Error::field(
+            "idempotency_key",
+            "the first answer was not wrapped; repeat the request without a wrap TTL",
+        )),
+        _ => {
+            let mut data = facts(attempt, generation, slot, owed, true);
+            data.insert("done".to_owned(), json!(true));
+            let mut response = Response::data(data);
+            response.warnings.push(
+                "this request was carried out before and its window has closed: the code is not shown again".to_owned(),
+            );
+            Ok(Decision::Keep(response))
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one place writes claim, ledger entry and answer of both ways to a code")]
+fn reveal(
+    attempt: &mut Attempt<'_>,
+    grant: &Grant,
+    want: &Want<'_>,
+    profile: &Profile,
+    (generation, slot): (u32, u32),
+    code: Option<CodeText>,
+    owed: Obligation,
+    again: bool,
+) -> Result<Decision<Response>> {
+    claim(attempt, grant, want)?;
+    let mut entry = attempt.entry("retrieve", actor(grant, want.request.face), &want.request.id, remote(want.request));
+    entry.generation = Some(generation);
+    entry.slot = Some(slot);
+    entry.reason = want.ask.reason.clone();
+    entry.ticket = want.ask.ticket.clone();
+    entry.repeat = again;
+    entry.detail =
+        want.request.wrap.as_ref().map(|wrap| json!({"wrapped": true, "ttl": wrap.ttl.as_secs()}).to_string());
+    let note = attempt.log(entry);
+    let data = facts(attempt, generation, slot, Some(owed), again);
+    let mut response = Response::data(data);
+    response.note = note;
+    response.disclosure = code.map(|code| Disclosure::new("code", code));
+    response.warnings = advice(attempt, profile, owed);
+    if let Some(wrap) = &want.request.wrap {
+        // A store without transactions may have kept it from an earlier try.
+        let record = match attempt.in_the_way(&wrap.record.key) {
+            Some((_, revision)) => Write::check(&wrap.record.key, *revision),
+            None => wrap.record.clone(),
+        };
+        attempt.before.push(record);
+        response.body = Body::Wrapped;
+    }
+    Ok(Decision::Write(response))
+}
+
+/// Claims the assertion for this act. An existing claim is passed only by the act that made it.
+fn claim(attempt: &mut Attempt<'_>, grant: &Grant, want: &Want<'_>) -> Result<()> {
+    let Some(replay) = grant.single_use() else { return Ok(()) };
+    let slot = want.slot.map(|slot| slot.to_string()).unwrap_or_default();
+    let mark = want.ask.idempotency_key.as_deref().unwrap_or(&want.request.id);
+    let parts = ["retrieve", attempt.name.as_str(), grant.iss(), grant.subject(), grant.role(), &slot, mark];
+    let act = attempt.keyring.keyed_hash(HashPurpose::Claim, &parts.map(str::as_bytes)).into();
+    let key = keys::claim(replay);
+    match attempt.in_the_way(&key) {
+        None => {
+            let claim = Claim { act, until: grant.expires_at().plus(CLAIM_MARGIN) };
+            attempt.before.push(Write::create(key, record::encode(&claim), attempt.random));
+        }
+        Some((bytes, revision)) => {
+            let existing: Claim = record::decode(&key, bytes)?;
+            if existing.act != act {
+                return Err(Refusal::AssertionUsed.into());
+            }
+            let check = Write::check(key, *revision);
+            attempt.before.push(check);
+        }
+    }
+    Ok(())
+}
+
+fn check_wrap(wrap: Option<&Wrap>, profile: &Profile) -> Result<(), Refusal> {
+    match wrap {
+        Some(wrap) if wrap.ttl > profile.reveal_window => {
+            Err(Refusal::WrapTooLong { window: profile.reveal_window.as_secs() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the code of a slot.
+pub fn open(attempt: &Attempt<'_>, generation: u32, slot: u32, sealed: &SealedCode) -> Result<CodeText> {
+    let account = &attempt.record.account;
+    let set = account.set(generation).ok_or(Refusal::NoGeneration(generation.into()))?;
+    let dek = set.dek.as_ref().ok_or_else(|| Error::internal("a held code has no key"))?;
+    let place = Place { account_id: &account.id, set_id: &set.id, generation };
+    envelope::open_code(&attempt.keyring, &place, slot, dek, sealed).map_err(Error::internal)
+}
+
+/// What is said of a dispensed code beside the code.
+pub fn facts(
+    attempt: &Attempt<'_>,
+    generation: u32,
+    slot: u32,
+    owed: Option<Obligation>,
+    repeat: bool,
+) -> Map<String, Value> {
+    let account = &attempt.record.account;
+    let mut data = Map::new();
+    let mut put = |name: &str, value: Value| data.insert(name.to_owned(), value);
+    put("account", json!(attempt.name.as_str()));
+    put("login_name", json!(account.about.login_name));
+    put("login_url", json!(account.about.login_url));
+    put("slot", json!(slot));
+    put("generation", json!(generation));
+    put("remaining", json!(account.set(generation).map_or(0, Set::remaining)));
+    put("regenerate_by", json!(owed.map(|owed| owed.by.to_string())));
+    put("repeat", json!(repeat));
+    data
+}
+
+fn advice(attempt: &Attempt<'_>, profile: &Profile, owed: Obligation) -> Vec<String> {
+    let remaining = attempt.record.account.live().map_or(0, Set::remaining) as u64;
+    let mut warnings = Vec::new();
+    if remaining <= profile.low_watermark {
+        warnings
+            .push(format!("{remaining} codes remain: generate a new set at the provider and store it by {}", owed.by));
+    }
+    warnings
+}

@@ -1,0 +1,190 @@
+//! The fields that each path takes: name, type and meaning. Help and OpenAPI are made from these.
+
+/// The JSON type of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// A string.
+    Text,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// Seconds, or a text such as `1h30m`.
+    Duration,
+    /// RFC 3339 text or Unix seconds.
+    Time,
+    /// A list of strings, or a text with commas.
+    List,
+    /// An object.
+    Object,
+}
+
+/// One field of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Type,
+    /// Whether the request is refused without it.
+    pub required: bool,
+    /// What it means.
+    pub about: &'static str,
+}
+
+const fn field(name: &'static str, kind: Type, about: &'static str) -> Field {
+    Field { name, kind, required: false, about }
+}
+const fn required(name: &'static str, kind: Type, about: &'static str) -> Field {
+    Field { name, kind, required: true, about }
+}
+
+use Type::{Boolean, Duration, Integer, List, Object, Text, Time};
+
+const ROLE: Field = field("role", Text, "Role to act under; else the login's role, else the mount's default_role.");
+const JWT: Field = field("jwt", Text, "The assertion: a JWT that satisfies the role. A JSON string.");
+const REASON: Field = field("reason", Text, "Why; stays in the account's history. Must not contain a code.");
+const TICKET: Field = field("ticket", Text, "The ticket this belongs to.");
+const KEY: Field =
+    field("idempotency_key", Text, "Repeating the same request with the same key never costs another code.");
+const GENERATION: Field = field("generation", Integer, "Which set; the current one if absent.");
+const AFTER: Field = field("after", Text, "List entries after this one only.");
+const LIMIT: Field = field("limit", Integer, "At most so many entries.");
+
+/// A path without fields.
+pub const NONE: &[Field] = &[];
+/// Lists.
+pub const LIST: &[Field] = &[AFTER, LIMIT];
+/// `config`.
+pub const CONFIG: &[Field] = &[
+    field("default_role", Text, "Role of an act that names none."),
+    field("default_profile", Text, "Profile of an account that its first set creates [escrowed]."),
+    field("clock_skew", Duration, "How far clocks may differ [30s]."),
+    field("event_retention", Duration, "How long events are remembered [2160h]."),
+    field("sparekey_url", Text, "Base of links in answers."),
+];
+/// `history/:account` and `config/history`.
+pub const HISTORY: &[Field] = &[
+    field("after", Integer, "Entries after this number only."),
+    field("limit", Integer, "At most so many entries [100, at most 1000]."),
+    field("verify", Boolean, "Check the whole chain and answer verified."),
+];
+/// `issuers/:name`.
+pub const ISSUER: &[Field] = &[
+    field("type", Text, "jwt [jwt]."),
+    required("bound_issuer", Text, "The iss claim that its tokens carry, exactly."),
+    field("jwt_validation_pubkeys", List, "Pinned public keys in PEM: they need no network and never go stale."),
+    field("jwks", Object, "Inline JSON Web Key Set (RFC 7517)."),
+    field("jwks_url", Text, "Address of a JSON Web Key Set."),
+    field("jwks_ca_pem", Text, "Certificate authority for jwks_url."),
+    field("oidc_discovery_url", Text, "OpenID Connect issuer to discover keys from."),
+    field("oidc_discovery_ca_pem", Text, "Certificate authority for oidc_discovery_url."),
+    field("jwt_supported_algs", List, "Algorithms it may sign with; else those that fit its keys."),
+    field("clock_skew_leeway", Duration, "How far its clock may differ; at most 60s."),
+    field("trust_email", Boolean, "It vouches for e-mail claims without email_verified."),
+];
+/// `profiles/:name`.
+pub const PROFILE: &[Field] = &[
+    field("kind", Text, "escrowed: another system issued the codes."),
+    field("count", Integer, "Exactly so many codes."),
+    field("length", Integer, "Exactly so many characters a code, without dashes and spaces."),
+    field("alphabet", Text, "crockford32, digits, hex or alphanumeric."),
+    field("order", Text, "any or sequential [any]."),
+    field("low_watermark", Integer, "Warn when no more codes remain [3]."),
+    field("max_age", Duration, "Refuse a set older than this."),
+    field("regenerate_within", Duration, "How soon after the first retrieval a new set is owed [24h]."),
+    field("on_lapse", Text, "revoke or flag [flag]."),
+    field("reveal_window", Duration, "How long the same caller may see the same code again [5m, at most 24h]."),
+    field("destroy_after", Duration, "How long ciphertexts outlive their set [0]."),
+    field("on_enrollment", Text, "supersede, quarantine or notify [supersede]."),
+    field("retrieval", Text, "allowed or forbidden [allowed]."),
+    field("review_by", Time, "When somebody must have reviewed this fallback."),
+    field("review_required", Boolean, "A lapsed review refuses retrieval [false]."),
+    field("fingerprint_retention", Duration, "How long codes are recognised after their set [8760h]."),
+];
+/// `roles/:name`.
+pub const ROLE_FIELDS: &[Field] = &[
+    required("issuers", List, "Names of the issuers whose tokens it takes."),
+    required("bound_audiences", List, "Audiences, exactly; the token carries at least one."),
+    field("bound_subject", Text, "The sub claim, exactly."),
+    field("bound_claims", Object, "Claims and the values they may have; all must match."),
+    field("bound_claims_type", Text, "string or glob [string]."),
+    field("user_claim", Text, "The claim that names the subject [sub]."),
+    required("accounts", List, "Accounts it covers: globs, {{claim}} templates."),
+    required("operations", List, "store, retrieve, enroll, revoke, release, read, list, history, administer."),
+    field("assertion", Text, "request: the JWT must come with each act; login: a login's claims always suffice."),
+    field("single_use", Boolean, "A JWT discloses one code only [true]."),
+    field("max_assertion_age", Duration, "How old a JWT may be [10m]."),
+    field("required_acr", List, "Any of these acr values."),
+    field("required_amr", List, "All of these amr values."),
+    field("refused_amr", List, "None of these amr values."),
+    field("max_auth_age", Duration, "How long ago the person may have signed in (auth_time)."),
+    field("max_retrievals", Integer, "How many codes a subject may have of an account in a period."),
+    field("per", Duration, "That period."),
+    field("require_reason", Boolean, "Retrievals must say why [true]."),
+    field("ticket_pattern", Text, "Retrievals must name a ticket of this pattern."),
+    field("bound_cidrs", List, "Networks it may be used from."),
+    field("wrap", Text, "required or optional [optional]."),
+    field("token_ttl", Duration, "How long a login's token lives before it must be renewed."),
+    field("token_max_ttl", Duration, "How long it lives at most."),
+];
+/// `sources/:name`.
+pub const SOURCE: &[Field] = &[
+    field("type", Text, "caep [caep]."),
+    required("issuer", Text, "Name of the issuer whose keys sign the events."),
+    required("bound_audiences", List, "Audiences, exactly; the event carries at least one."),
+    field("skew", Duration, "How far event times may be off [30s]."),
+    field("subjects", Object, "email:…, iss_sub:ISS|SUB, opaque:ID or account:URI to account or list of accounts."),
+    field("account_template", Text, "Account of a subject that is not listed, such as okta/{{email}}."),
+    field("critical_subject_members", List, "Subject members that must be understood."),
+];
+/// `accounts/:account`.
+pub const ACCOUNT: &[Field] = &[
+    field("profile", Text, "Name of its profile [the mount's default_profile]."),
+    field("owner", Text, "Who answers for it."),
+    field("login_name", Text, "The name to log in with."),
+    field("login_url", Text, "Where the code is typed."),
+    field("protects", List, "Issuers, accounts or host-seal that hang on this account."),
+    field("labels", Object, "Free labels."),
+];
+/// `sets/:account`.
+pub const STORE: &[Field] = &[
+    ROLE,
+    JWT,
+    required("codes", List, "The codes in the provider's order. JSON strings."),
+    field("used", List, "Slots that are spent already."),
+    field("cas", Integer, "The highest generation you know of; 0 if there is none."),
+    field("bound_at", Time, "When these codes were known to be the provider's current ones."),
+    field("enrollment", Integer, "Number of the enrollment that these codes belong to."),
+    field("profile", Text, "Profile of an account that this set creates."),
+    field("custody", Text, "Who else has seen the codes."),
+    REASON,
+    TICKET,
+    KEY,
+];
+/// `retrieve/:account`.
+pub const RETRIEVE: &[Field] =
+    &[ROLE, JWT, REASON, TICKET, field("slot", Integer, "Which code; the lowest one held if absent."), KEY];
+/// `enroll/:account`.
+pub const ENROLL: &[Field] = &[
+    ROLE,
+    JWT,
+    field("enrollment_id", Text, "The provider's id of the enrollment: a repeat changes nothing."),
+    field("occurred_at", Time, "When it happened [now]."),
+    field("method", Text, "What was enrolled."),
+    REASON,
+    TICKET,
+];
+/// `revoke/:account`.
+pub const REVOKE: &[Field] = &[
+    ROLE,
+    JWT,
+    GENERATION,
+    required("reason", Text, REASON.about),
+    TICKET,
+    field("cause", Text, "operator or compromise [operator]."),
+];
+/// `release/:account`.
+pub const RELEASE: &[Field] = &[ROLE, JWT, GENERATION, required("reason", Text, REASON.about), TICKET];
+/// `events/:source`.
+pub const EVENT: &[Field] = &[required("set", Text, "The Security Event Token (RFC 8417).")];

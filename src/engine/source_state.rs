@@ -1,0 +1,151 @@
+//! What a source has sent so far: counters, and subjects that no account was found for.
+
+use minicbor::{Decode, Encode};
+use serde_json::{Map, Value, json};
+
+use crate::domain::time::Timestamp;
+use crate::engine::cache::storage_failed;
+use crate::engine::enroll::Seen;
+use crate::engine::{Engine, keys, record};
+use crate::error::{Error, Result};
+use crate::storage::{Expect, Found, Get, PutError, Write};
+
+/// Most unmapped subjects that are listed; the oldest make room.
+const UNMAPPED_KEPT: usize = 100;
+/// The fields that a read of a source adds to its configuration.
+pub const SHOWN: [&str; 5] = ["counters", "last_event", "last_verification", "stream_status", "unmapped"];
+/// How often a counter is tried again when others count at the same time.
+const TRIES: usize = 64;
+
+/// One thing to count.
+pub enum Tally {
+    /// An enrollment was applied.
+    Applied(Timestamp),
+    /// A token was refused after its signature had been verified.
+    Refused,
+    /// An event of a kind that changes nothing here.
+    Ignored,
+    /// A verification event: the stream is alive.
+    Verified(Timestamp),
+    /// The transmitter changed the stream's state.
+    Stream(String),
+}
+
+/// The state of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct SourceState {
+    #[n(0)]
+    applied: u64,
+    #[n(1)]
+    refused: u64,
+    #[n(2)]
+    ignored: u64,
+    #[n(3)]
+    unmapped: u64,
+    #[n(4)]
+    last_event: Option<Timestamp>,
+    #[n(5)]
+    last_verification: Option<Timestamp>,
+    #[n(6)]
+    stream: Option<String>,
+    #[n(7)]
+    unmapped_subjects: Vec<Unmapped>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+struct Unmapped {
+    #[n(0)]
+    at: Timestamp,
+    #[n(1)]
+    subjects: Vec<String>,
+}
+
+impl SourceState {
+    /// What a read of the source adds to its configuration.
+    pub fn wire(&self) -> Map<String, Value> {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let listed: Vec<Value> = self
+            .unmapped_subjects
+            .iter()
+            .map(|one| json!({"at": one.at.to_string(), "subjects": one.subjects}))
+            .collect();
+        let mut map = Map::new();
+        map.insert(
+            "counters".to_owned(),
+            json!({"applied": self.applied, "refused": self.refused, "ignored": self.ignored, "unmapped": self.unmapped}),
+        );
+        map.insert("last_event".to_owned(), json!(time(self.last_event)));
+        map.insert("last_verification".to_owned(), json!(time(self.last_verification)));
+        map.insert("stream_status".to_owned(), json!(self.stream));
+        map.insert("unmapped".to_owned(), Value::Array(listed));
+        map
+    }
+    fn count(&mut self, tally: &Tally) {
+        match tally {
+            Tally::Applied(at) => {
+                self.applied += 1;
+                self.last_event = Some(*at);
+            }
+            Tally::Refused => self.refused += 1,
+            Tally::Ignored => self.ignored += 1,
+            Tally::Verified(at) => self.last_verification = Some(*at),
+            Tally::Stream(status) => self.stream = Some(status.clone()),
+        }
+    }
+}
+
+impl Engine {
+    /// Reads a source's state.
+    pub async fn source_state(&self, source: &str) -> Result<SourceState> {
+        let key = keys::source_state(source);
+        match self.storage.get_many(vec![Get::new(&key)]).await.map_err(storage_failed)?.into_iter().next() {
+            Some(Found::Value(bytes, _)) => record::decode(&key, &bytes),
+            _ => Ok(SourceState::default()),
+        }
+    }
+    /// Counts. A counter that cannot be written is logged: the event it counts is durable elsewhere.
+    pub async fn tally(&self, source: &str, tally: Tally) {
+        if let Err(error) = self.change_state(source, None, |state| state.count(&tally)).await {
+            tracing::warn!(source, ?error, "could not count an event");
+        }
+    }
+    /// Lists subjects that no account was found for, once for each event, before the event is acknowledged.
+    pub async fn note_unmapped(&self, source: &str, event: &str, subjects: Vec<String>) -> Result<()> {
+        tracing::warn!(source, "an enrollment event names nobody we have an account for; see sources/{source}");
+        let at = self.clock.now();
+        self.change_state(source, Some(event), |state| {
+            state.unmapped += 1;
+            state.last_event = Some(at);
+            state.unmapped_subjects.push(Unmapped { at, subjects: subjects.clone() });
+            let over = state.unmapped_subjects.len().saturating_sub(UNMAPPED_KEPT);
+            state.unmapped_subjects.drain(..over);
+        })
+        .await
+    }
+    /// Changes the state; with `event`, only if that event was not seen before.
+    async fn change_state(&self, source: &str, event: Option<&str>, change: impl Fn(&mut SourceState)) -> Result<()> {
+        let key = keys::source_state(source);
+        for _ in 0..TRIES {
+            let found = self.storage.get_many(vec![Get::new(&key)]).await.map_err(storage_failed)?;
+            let (mut state, expect) = match found.into_iter().next() {
+                Some(Found::Value(bytes, revision)) => (record::decode(&key, &bytes)?, Expect::At(revision)),
+                _ => (SourceState::default(), Expect::Absent),
+            };
+            change(&mut state);
+            let mut writes = Vec::new();
+            if let Some(event) = event {
+                let seen = Seen { at: self.clock.now(), todo: Vec::new() };
+                writes.push(Write::create(event, record::encode(&seen), &*self.random));
+            }
+            writes.push(Write::put(&key, expect, record::encode(&state), &*self.random));
+            match self.storage.put_all(writes).await {
+                Ok(()) => return Ok(()),
+                Err(PutError::Conflict { index: 0 }) if event.is_some() => return Ok(()),
+                Err(PutError::Conflict { .. }) => {}
+                Err(PutError::Unknown(source)) => return Err(Error::internal(source)),
+                Err(PutError::Failed(error)) => return Err(storage_failed(error)),
+            }
+        }
+        Err(Error::unavailable("too many events at once; send it again"))
+    }
+}
