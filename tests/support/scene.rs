@@ -82,6 +82,10 @@ impl Scene {
     pub fn act(&self, base: &str, account: &str, body: Value) -> Answer {
         self.plain.write(&format!("{MOUNT}/{base}/{account}"), &body)
     }
+    /// The same, where the server may die at any moment.
+    pub fn try_act(&self, base: &str, account: &str, body: &Value) -> std::io::Result<Answer> {
+        self.plain.try_write(&format!("{MOUNT}/{base}/{account}"), body)
+    }
     /// `GET BASE/ACCOUNT` with the right to administer.
     pub fn read(&self, base: &str, account: &str) -> Answer {
         self.root.read(&format!("{MOUNT}/{base}/{account}"))
