@@ -106,6 +106,8 @@ fn a_re_enrollment_ends_the_past_and_only_the_past() {
     assert_eq!(unwrap.status, 400, "the old wrap still opens: {}", unwrap.text());
 
     // Codes fetched from the provider before must not come back; fresh ones, bound to the enrollment, live.
+    let bare = json!({"role": "automation", "jwt": scene.automation(), "codes": codes(2, 4), "cas": 1});
+    scene.act("sets", account, bare).expect(400);
     scene.store(account, &codes(2, 4), 1).expect(400);
     let number = scene.read("accounts", account).expect(200).data()["enrollment"]["number"].clone();
     let body = json!({

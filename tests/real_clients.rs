@@ -89,8 +89,9 @@ fn bao_plays_the_story() {
     let mine = codes(7, 3);
     let account = "backup-codes/sets/okta/jane@example.com";
     let listed = format!("codes={}", mine.join(","));
+    let bound = format!("bound_at={}", now() - 3_600);
     bao.file("rotator.jwt", &signer.jwt(&claims(ISSUER, "rotator", AUDIENCE)));
-    bao.run(&["write", account, "role=automation", "jwt=@rotator.jwt", &listed, "cas=0"])
+    bao.run(&["write", account, "role=automation", "jwt=@rotator.jwt", &listed, "cas=0", &bound])
         .ok()
         .row("generation", "1")
         .row("count", "3")
@@ -217,7 +218,7 @@ fn hvac_plays_the_story() {
     let subject = json!({"format": "email", "email": "jane@example.com"});
     let cast = json!({
         "url": server.url(), "issuer": ISSUER, "audience": AUDIENCE, "pem": signer.public_pem(),
-        "codes": codes(3, 4),
+        "codes": codes(3, 4), "bound_at": now() - 3_600,
         "store": assertion("rotator", "machines"),
         "admins": [assertion("alice", "on-call"), assertion("bob", "on-call"), assertion("carol", "on-call")],
         "login": assertion("dave", "on-call"),

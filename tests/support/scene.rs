@@ -66,9 +66,13 @@ impl Scene {
     pub fn automation(&self) -> String {
         self.signer.jwt(&claims(ISSUER, "rotator", AUDIENCE))
     }
-    /// Stores `codes` for `account`, expecting generation `cas`.
+    /// Stores `codes` for `account`, expecting generation `cas`; they were the provider's an hour ago, so that an event of
+    /// now is clearly later.
     pub fn store(&self, account: &str, codes: &[String], cas: u64) -> Answer {
-        self.act("sets", account, json!({"role": "automation", "jwt": self.automation(), "codes": codes, "cas": cas}))
+        let body = json!({
+            "role": "automation", "jwt": self.automation(), "codes": codes, "cas": cas, "bound_at": now() - 3_600,
+        });
+        self.act("sets", account, body)
     }
     /// Asks for one code with a fresh assertion of `subject`.
     pub fn retrieve(&self, account: &str, subject: &str) -> Answer {

@@ -82,7 +82,14 @@ refused(exceptions.InvalidRequest, "operatoins", write, "roles/typo", operatoins
 
 # A set goes in, once.
 account = "okta/jane@example.com"
-stored = write(f"sets/{account}", role="automation", jwt=cast["store"], codes=cast["codes"], cas=0)
+stored = write(
+    f"sets/{account}",
+    role="automation",
+    jwt=cast["store"],
+    codes=cast["codes"],
+    cas=0,
+    bound_at=cast["bound_at"],
+)
 assert stored["data"]["generation"] == 1 and stored["data"]["count"] == 4
 assert {"request_id", "lease_id", "renewable", "lease_duration"} <= stored.keys()
 refused(
