@@ -1,0 +1,259 @@
+//! Nothing acknowledged is lost and no code is handed out twice, though the server is killed again and again.
+//!
+//! Longer by hand: `KILL_ROUNDS=2000 KILL_CLIENTS=64 cargo test --test kill -- --nocapture`.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use support::scene::{Scene, codes};
+use support::server::{BINARY, MOUNT, Server, Setup};
+
+/// Accounts in use at any time; several clients share each.
+const LANES: usize = 4;
+const CODES: usize = 20;
+
+/// A place of a code: account, generation, slot.
+type Place = (String, u64, u64);
+
+fn env(name: &str, otherwise: usize) -> usize {
+    std::env::var(name)
+        .ok()
+        .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
+}
+
+#[test]
+fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
+    let rounds = env("KILL_ROUNDS", 50);
+    let clients = env("KILL_CLIENTS", 32);
+    let mut server = Setup::default().static_seal().log_level("warn").start();
+    let play = Arc::new(Play {
+        scene: Scene::new(&server),
+        lanes: (0..LANES).map(|_| Mutex::new(None)).collect(),
+        stop: AtomicBool::new(false),
+        seen: Mutex::default(),
+        unknown: AtomicUsize::new(0),
+    });
+    let threads: Vec<_> = (0..clients)
+        .map(|client| {
+            let play = Arc::clone(&play);
+            thread::spawn(move || play.client(client))
+        })
+        .collect();
+
+    let mut reached = 0;
+    for round in 0..rounds {
+        // Long enough that something happens, and each time at another moment.
+        let before = play.count();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while play.count() < before + 1 + (round * 7) % 40 {
+            assert!(Instant::now() < deadline, "round {round}: no code in 30 s; the log:\n{}", server.log());
+            assert!(threads.iter().all(|thread| !thread.is_finished()), "a client gave up");
+            sleep(Duration::from_micros(200 + 137 * (round as u64 % 13)));
+        }
+        server.kill();
+        server.boot();
+        reached += 1;
+    }
+    play.stop.store(true, Ordering::SeqCst);
+    for thread in threads {
+        thread.join().expect("a client does not panic");
+    }
+    let seen = play.seen.lock().expect("no client panicked");
+    println!(
+        "killed {reached} times; {} codes seen by {clients} clients; {} requests broke off, {} of their codes were burnt \
+         unseen and seen again by key",
+        seen.len(),
+        play.unknown.load(Ordering::SeqCst),
+        seen.iter().filter(|sight| sight.repeat).count()
+    );
+
+    // None twice, and each the one that was imported at that place.
+    let places: BTreeSet<&Place> = seen.iter().map(|sight| &sight.place).collect();
+    assert_eq!(places.len(), seen.len(), "a place was handed out twice");
+    let texts: BTreeSet<&str> = seen.iter().map(|sight| sight.code.as_str()).collect();
+    assert_eq!(texts.len(), seen.len(), "a code was handed out twice");
+    for sight in seen.iter() {
+        let (account, _, slot) = &sight.place;
+        assert_eq!(sight.code, codes(seed(account), CODES)[*slot as usize - 1], "{:?}", sight.place);
+    }
+
+    // Every code seen is in the ledger, and nothing else is: whoever asked has got the answer in the end.
+    let ledger = ledger(&play.scene, &seen);
+    assert_eq!(
+        places.into_iter().cloned().collect::<BTreeSet<_>>(),
+        ledger,
+        "what was seen is not what the ledger says"
+    );
+    server.terminate();
+    audited(&server, &ledger);
+}
+
+/// A code that a client saw.
+struct Sight {
+    place: Place,
+    code: String,
+    repeat: bool,
+}
+
+struct Play {
+    scene: Scene,
+    /// Each lane's account that has codes left.
+    lanes: Vec<Mutex<Option<usize>>>,
+    stop: AtomicBool,
+    seen: Mutex<Vec<Sight>>,
+    unknown: AtomicUsize,
+}
+
+fn account(lane: usize, number: usize) -> String {
+    format!("kill/lane-{lane}/{number}")
+}
+
+/// Codes differ from account to account.
+fn seed(account: &str) -> u64 {
+    let numbers: Vec<u64> = account.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
+    numbers[0] * 1_000_000 + numbers[1]
+}
+
+impl Play {
+    fn count(&self) -> usize {
+        self.seen.lock().expect("no client panicked").len()
+    }
+
+    /// Asks for codes until told to stop, and never leaves a question open.
+    fn client(&self, client: usize) {
+        let lane = client % LANES;
+        for turn in 0.. {
+            if self.stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let number = self.current(lane, None);
+            let account = account(lane, number);
+            let mut body = self.scene.request(&format!("admin-{client}"));
+            body["idempotency_key"] = json!(format!("{client}-{turn}"));
+            let mut broken = false;
+            let answer = loop {
+                match self.scene.try_act("retrieve", &account, &body) {
+                    Ok(answer) if answer.status < 500 => break answer,
+                    // Sealed still, or the store's writer was full: nothing happened, or the key will tell.
+                    Ok(_) => {}
+                    Err(_) => {
+                        if !broken {
+                            self.unknown.fetch_add(1, Ordering::SeqCst);
+                        }
+                        broken = true;
+                    }
+                }
+                sleep(Duration::from_millis(3));
+            };
+            if answer.status == 400 && answer.error().contains("exhausted") {
+                self.current(lane, Some(number));
+                continue;
+            }
+            let data = answer.expect(200).data();
+            let slot = data["slot"].as_u64().expect("a slot");
+            let code = data["code"].as_str().unwrap_or_else(|| panic!("no code, though within the window: {data}"));
+            let repeat = data["repeat"] == true;
+            assert!(broken || !repeat, "a first request was taken for a repeat: {data}");
+            let place = (account, data["generation"].as_u64().expect("a generation"), slot);
+            self.seen.lock().expect("no client panicked").push(Sight { place, code: code.into(), repeat });
+        }
+    }
+
+    /// The lane's account; the next one, stored first, if `spent` is the present one.
+    fn current(&self, lane: usize, spent: Option<usize>) -> usize {
+        let mut current = self.lanes[lane].lock().expect("no client panicked");
+        if current.is_none() || *current == spent {
+            let number = current.map_or(0, |number| number + 1);
+            let account = account(lane, number);
+            let codes = codes(seed(&account), CODES);
+            // `cas` says whether a store whose answer was lost has happened.
+            loop {
+                let body = json!({"role": "automation", "jwt": self.scene.automation(), "codes": codes, "cas": 0});
+                match self.scene.try_act("sets", &account, &body) {
+                    Ok(answer) if answer.status == 200 => break,
+                    Ok(answer) if answer.status == 400 && answer.error().contains("cas") => break,
+                    Ok(answer) if answer.status >= 500 => {}
+                    Ok(answer) => panic!("{account}: {} {}", answer.status, answer.text()),
+                    Err(_) => {}
+                }
+                sleep(Duration::from_millis(3));
+            }
+            *current = Some(number);
+        }
+        current.unwrap_or_default()
+    }
+}
+
+/// The places that the accounts' ledgers call dispensed; every chain is verified, no place stands there twice.
+fn ledger(scene: &Scene, seen: &[Sight]) -> BTreeSet<Place> {
+    let accounts: BTreeSet<&String> = seen.iter().map(|sight| &sight.place.0).collect();
+    let mut places = BTreeSet::new();
+    for account in accounts {
+        let history = scene.read("history", &format!("{account}?verify=true&limit=1000")).expect(200).data();
+        assert_eq!(history["verified"], true, "{account}: {history}");
+        for entry in history["entries"].as_array().expect("entries") {
+            if entry["act"] == "retrieve" && entry["repeat"] != true {
+                let number = |field: &str| entry[field].as_u64().unwrap_or_else(|| panic!("{field} in {entry}"));
+                let place = (account.clone(), number("generation"), number("slot"));
+                assert!(places.insert(place.clone()), "{place:?} stands in the ledger twice");
+            }
+        }
+    }
+    places
+}
+
+/// Every place is in the audit, under one subject only; the file holds together.
+fn audited(server: &Server, places: &BTreeSet<Place>) {
+    let said = Command::new(BINARY).args(["audit", "verify"]).arg(server.audit()).output().expect("the binary starts");
+    assert!(
+        said.status.success(),
+        "audit verify: {}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
+    let file = fs::read_to_string(server.audit()).expect("the audit file");
+    let mut subjects: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
+    // A line that a kill cut short is no JSON; the verification above has judged it.
+    for line in file.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let path = line["request"]["path"].as_str().unwrap_or_default();
+        if line["type"] == "response"
+            && path.starts_with(&format!("{MOUNT}/retrieve/"))
+            && let Some(place) = place_in(&line)
+        {
+            subjects.entry(place).or_default().insert(subject_in(&line));
+        }
+    }
+    for place in places {
+        let subjects = subjects.get(place).unwrap_or_else(|| panic!("{place:?} is not in the audit"));
+        assert_eq!(subjects.len(), 1, "{place:?} went to {subjects:?}");
+    }
+}
+
+/// What a disclosure line says of the place, wherever in the line it stands.
+fn place_in(value: &Value) -> Option<Place> {
+    let map = value.as_object()?;
+    let own = || {
+        let account = map.get("account")?.as_str()?.to_string();
+        Some((account, map.get("generation")?.as_u64()?, map.get("slot")?.as_u64()?))
+    };
+    own().or_else(|| map.values().find_map(place_in))
+}
+
+fn subject_in(value: &Value) -> String {
+    let found = value.as_object().and_then(|map| {
+        map.get("subject")
+            .and_then(Value::as_str)
+            .map(str::to_string)
+            .or_else(|| map.values().map(subject_in).find(|subject| !subject.is_empty()))
+    });
+    found.unwrap_or_default()
+}

@@ -1,0 +1,11 @@
+//! What the integration tests share: the built server on a port of its own, a small HTTP client, keys that sign assertions
+//! and events, and the real clients, provisioned once.
+
+#![allow(dead_code, reason = "every test binary compiles this module and uses its own part of it")]
+
+pub mod bao;
+pub mod http;
+pub mod provision;
+pub mod scene;
+pub mod server;
+pub mod signer;

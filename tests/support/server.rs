@@ -1,0 +1,330 @@
+//! The built server as a process of its own: a folder, a port, a configuration file, an embedded store and an audit file.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::http::Client;
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_sparekey");
+/// Where the engine is mounted.
+pub const MOUNT: &str = "backup-codes";
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a server shall be set up before its first start.
+pub struct Setup {
+    shares: u8,
+    threshold: u8,
+    static_seal: bool,
+    log_level: &'static str,
+    extra: String,
+    initialized: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup {
+            shares: 1,
+            threshold: 1,
+            static_seal: false,
+            log_level: "info",
+            extra: String::new(),
+            initialized: true,
+        }
+    }
+}
+
+impl Setup {
+    /// A static seal, so that the server unseals itself at every start.
+    pub fn static_seal(mut self) -> Self {
+        self.static_seal = true;
+        self
+    }
+    /// Shamir shares of the root key.
+    pub fn shares(mut self, shares: u8, threshold: u8) -> Self {
+        (self.shares, self.threshold) = (shares, threshold);
+        self
+    }
+    /// Leaves the server as it starts: not initialised, sealed.
+    pub fn uninitialized(mut self) -> Self {
+        self.initialized = false;
+        self
+    }
+    /// The server's `log_level`.
+    pub fn log_level(mut self, level: &'static str) -> Self {
+        self.log_level = level;
+        self
+    }
+    /// More lines for the configuration file.
+    pub fn extra(mut self, lines: &str) -> Self {
+        self.extra = lines.into();
+        self
+    }
+    /// Starts it; initialised and unsealed unless asked otherwise.
+    pub fn start(self) -> Server {
+        let dir = tempfile::tempdir().expect("a folder");
+        let seal = if self.static_seal {
+            let key = hex::encode([super::signer::fresh(), super::signer::fresh(), super::signer::fresh()].concat());
+            fs::write(dir.path().join("seal.key"), &key[..64]).expect("a seal key");
+            let key = dir.path().join("seal.key");
+            format!("seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}", key.display())
+        } else {
+            "seal \"shamir\" {}".to_string()
+        };
+        let address = free_address();
+        let mut server = Server {
+            child: None,
+            config: Config { seal, log_level: self.log_level, extra: self.extra },
+            address,
+            root_token: String::new(),
+            unseal_keys: Vec::new(),
+            dir,
+        };
+        server.boot();
+        if self.initialized {
+            server.initialize(self.static_seal, self.shares, self.threshold);
+        }
+        server
+    }
+}
+
+struct Config {
+    seal: String,
+    log_level: &'static str,
+    extra: String,
+}
+
+/// A running (or stopped) server; ended by its process id when dropped.
+pub struct Server {
+    child: Option<Child>,
+    config: Config,
+    address: SocketAddr,
+    root_token: String,
+    unseal_keys: Vec<String>,
+    dir: TempDir,
+}
+
+impl Server {
+    /// A server with one unseal key, initialised and unsealed.
+    pub fn start() -> Self {
+        Setup::default().start()
+    }
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+    /// The same as `http://ADDRESS`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+    /// A client without a token.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+    /// A client with the root token.
+    pub fn root(&self) -> Client {
+        self.client().token(&self.root_token)
+    }
+    /// The root token.
+    pub fn root_token(&self) -> &str {
+        &self.root_token
+    }
+    /// The unseal keys (hex), none with a static seal.
+    pub fn unseal_keys(&self) -> &[String] {
+        &self.unseal_keys
+    }
+    /// The folder with everything this server reads and writes.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+    /// The store's file.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store.redb")
+    }
+    /// The audit file.
+    pub fn audit(&self) -> PathBuf {
+        self.dir.path().join("audit.log")
+    }
+    /// Everything it has written to stdout and stderr, over all starts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+    /// The process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+    /// Ends it at once, as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+    /// Asks it to end (SIGTERM) and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let mut child = self.child.take().expect("a running server");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("a status") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("the server did not end within {PATIENCE:?} of SIGTERM; its log:\n{}", self.log());
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("a running server");
+        kill_process(Pid::from_child(child), signal).expect("the signal is delivered");
+    }
+    /// Starts it again on the same port and store, and unseals it where it does not unseal itself.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.boot();
+        for key in self.unseal_keys.clone() {
+            if self.client().write("sys/unseal", &json!({"key": key})).expect(200).json()["sealed"] == false {
+                break;
+            }
+        }
+        self.until("unsealed", |health| health == 200);
+    }
+    /// Starts the process and waits until it answers.
+    pub fn boot(&mut self) {
+        for _ in 0..5 {
+            self.configure();
+            if self.spawn() {
+                return;
+            }
+            self.address = free_address();
+        }
+        panic!("no port could be had; the server's log:\n{}", self.log());
+    }
+
+    /// The configuration file, written anew (the port may have changed).
+    pub fn configure(&self) -> PathBuf {
+        let path = self.dir.path().join("sparekey.hcl");
+        let text = format!(
+            "mount_path = \"{MOUNT}/\"\napi_addr = \"{url}\"\nlog_level = \"{level}\"\n\
+             listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}\n\
+             storage \"redb\" {{\n  path = \"{store}\"\n}}\n{seal}\n\
+             audit \"file\" \"main\" {{\n  options = {{ file_path = \"{audit}\" }}\n}}\n{extra}\n",
+            url = self.url(),
+            level = self.config.log_level,
+            address = self.address,
+            store = self.store().display(),
+            seal = self.config.seal,
+            audit = self.audit().display(),
+            extra = self.config.extra,
+        );
+        fs::write(&path, text).expect("a configuration file");
+        path
+    }
+
+    /// False if the port was taken meanwhile.
+    fn spawn(&mut self) -> bool {
+        let before = self.log().len();
+        let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
+        let child = Command::new(BINARY)
+            .args(["server", "--config"])
+            .arg(self.dir.path().join("sparekey.hcl"))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("the server's binary starts");
+        self.child = Some(child);
+        let deadline = Instant::now() + PATIENCE;
+        while self.health().is_none() {
+            let child = self.child.as_mut().expect("just started");
+            if let Some(status) = child.try_wait().expect("a status") {
+                self.child = None;
+                let log = self.log();
+                let said = &log[before..];
+                if said.to_lowercase().contains("address already in use") || said.contains("os error 98") {
+                    return false;
+                }
+                panic!("the server ended at its start ({status}); it said:\n{said}");
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no answer within {PATIENCE:?}; the server said:\n{}",
+                &self.log()[before..]
+            );
+            sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    fn initialize(&mut self, static_seal: bool, shares: u8, threshold: u8) {
+        let body = if static_seal {
+            json!({"recovery_shares": shares, "recovery_threshold": threshold})
+        } else {
+            json!({"secret_shares": shares, "secret_threshold": threshold})
+        };
+        let answer = self.client().write("sys/init", &body).expect(200).json();
+        self.root_token = answer["root_token"].as_str().expect("a root token").into();
+        if !static_seal {
+            let keys = answer["keys"].as_array().expect("unseal keys");
+            self.unseal_keys = keys.iter().filter_map(|key| key.as_str().map(str::to_string)).collect();
+            for key in &self.unseal_keys[..usize::from(threshold)] {
+                self.client().write("sys/unseal", &json!({"key": key})).expect(200);
+            }
+        }
+        self.until("unsealed", |health| health == 200);
+    }
+
+    /// Waits until the status of `sys/health` is as `wanted` says.
+    pub fn until(&self, what: &str, wanted: impl Fn(u16) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.health().is_some_and(&wanted) {
+            assert!(Instant::now() < deadline, "not {what} within {PATIENCE:?}; the server's log:\n{}", self.log());
+            sleep(Duration::from_millis(5));
+        }
+    }
+    fn health(&self) -> Option<u16> {
+        self.client().try_send("GET", "sys/health", None).ok().map(|answer| answer.status)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(30).collect();
+            eprintln!("--- last lines of the server's log ---");
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+        self.kill();
+    }
+}
+
+/// A free loopback port below the range from which the system gives ports to clients, so that no client's own socket takes
+/// it while the server is down.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() as u16 % 11_000;
+    for _ in 0..2_000 {
+        let port = 20_000 + start.wrapping_add(NEXT.fetch_add(7, Ordering::Relaxed)) % 12_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no free port between 20000 and 32000")
+}
