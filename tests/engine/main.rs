@@ -1,0 +1,14 @@
+//! The engine without a face: on a store in memory, a clock that stands still, and keys made for the test.
+
+mod access;
+mod configuration;
+mod crash;
+mod enrollment;
+mod events;
+mod harness;
+mod lapse;
+mod once;
+mod record;
+mod repeats;
+mod sets;
+mod wrapped;
