@@ -90,6 +90,11 @@ fn reads(criterion: &mut Criterion) {
         let read = |gets| place.runtime.block_on(place.store.get_many(gets)).expect("a read");
         bencher.iter_batched(gets, read, BatchSize::SmallInput);
     });
+    // What reading on a thread for blocking work would cost on top.
+    group.bench_function("way to another thread and back", |bencher| {
+        let hop = || async { tokio::task::spawn_blocking(|| ()).await.expect("a hop") };
+        bencher.iter(|| place.runtime.block_on(async { tokio::spawn(hop()).await.expect("a task") }));
+    });
     group.bench_function("list 100 folders of 100", |bencher| {
         bencher.iter(|| place.runtime.block_on(place.store.list("accounts/", None, 100)).expect("a list"));
     });

@@ -32,9 +32,7 @@ impl Disk {
 }
 
 impl Place for Disk {
-    fn open(&self, missing: Missing) -> Result<Database, RedbError> {
-        let empty = self.bytes.lock().unwrap().is_empty();
-        assert!(!empty || missing == Missing::Create, "a store that was there must not be begun anew");
+    fn open(&self, _: Missing) -> Result<Database, RedbError> {
         if self.fail_open.load(Ordering::SeqCst) {
             return Err(RedbError::Io(io::Error::other("the disk is gone")));
         }
@@ -210,6 +208,47 @@ async fn a_stalled_disk_fills_the_queue_and_then_refuses_while_reads_go_on() {
         other => panic!("{other:?}"),
     }
     assert_eq!(read, ["before"], "a reader sees the last commit and waits for none");
+    store.put_all(large(3)).await.unwrap();
+}
+
+/// While the disk is held up by one commit the next three lists gather, and become one group.
+#[tokio::test]
+async fn in_a_group_each_list_has_its_own_answer() {
+    let disk = Disk::default();
+    let store = disk.start();
+    store.put_all(create("before")).await.unwrap();
+    let Some(Found::Value(_, before)) = store.get_many(vec![Get::new("before")]).await.unwrap().pop() else { panic!() };
+    let commits = store.commits();
+    disk.stall_sync.store(true, Ordering::SeqCst);
+    let meanwhile = async {
+        while !disk.stalled.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let go_on = async { disk.stall_sync.store(false, Ordering::SeqCst) };
+        let writes = [create("a"), create("before"), vec![Write::check("before", before)]];
+        let [a, taken, check] = writes.map(|writes| store.put_all(writes));
+        tokio::join!(a, taken, check, go_on)
+    };
+    let (first, (a, taken, check, ())) = tokio::join!(store.put_all(create("first")), meanwhile);
+    first.unwrap();
+    a.unwrap();
+    assert!(matches!(taken, Err(PutError::Conflict { index: 0 })), "{taken:?}");
+    check.unwrap();
+    assert_eq!(store.commits() - commits, 2);
+    assert_eq!(names(&store).await, ["a", "before", "first"]);
+}
+
+#[tokio::test]
+async fn a_file_that_vanished_is_not_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparekey.redb");
+    let handle = Handle::open(Box::new(File::new(&path))).unwrap();
+    handle.reopen("tried").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let error = handle.reopen("tried").unwrap_err();
+    assert!(error.to_string().contains("does not open"), "{error}");
+    assert!(!path.exists());
+    assert!(handle.get().is_err());
 }
 
 #[tokio::test]
