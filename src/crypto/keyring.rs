@@ -215,3 +215,6 @@ impl Entry {
         Entry { info: KeyInfo { generation, created_at, state: KeyState::Active }, key: Key::generate(random) }
     }
 }
+
+#[cfg(test)]
+mod tests;
