@@ -14,9 +14,9 @@
 //! | [`code`] | `code` | AAD | account id (16), set id (16), generation (4), slot (4) |
 //! | [`barrier_key`] | `barrier/key` | HKDF info under a barrier key | storage key |
 //! | [`barrier_value`] | `barrier/value` | AAD | barrier key generation (4), storage key, revision (16) |
-//! | [`ledger_entry`] | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
-//! | [`fingerprint`] | `fingerprint` | input of HMAC | account id (16), canonical code |
-//! | [`hash`] | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
+//! | `ledger_entry` | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
+//! | `fingerprint` | `fingerprint` | input of HMAC | account id (16), canonical code |
+//! | `hash` | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
 
 use super::keyring::HashPurpose;
 
