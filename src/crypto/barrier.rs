@@ -80,3 +80,48 @@ pub fn open_value(
     primitive::open(WHAT, &derived, nonce, &aad, &mut plaintext, tag)?;
     Ok(plaintext)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::random::SeededRandom;
+
+    fn key(generation: u32) -> BarrierKey {
+        BarrierKey { generation, key: Key::from_bytes(Zeroizing::new([generation as u8; 32])) }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_comes_back(seed: u64, name in "[a-z0-9/@._-]{1,100}", value: Vec<u8>) {
+            let (random, at) = (SeededRandom::new(seed), Revision([1; 16]));
+            let sealed = seal_value(&key(2), &[3; 16], &name, &at, &value, &random).unwrap();
+            prop_assert_eq!(sealed.len(), value.len() + OVERHEAD);
+            prop_assert_eq!(open_value(&[key(1), key(2)], &[3; 16], &name, &at, &sealed).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_value() {
+        let (random, at) = (SeededRandom::new(1), Revision([1; 16]));
+        let mut sealed = seal_value(&key(2), &[3; 16], "a", &at, b"value", &random).unwrap();
+        let open = |keys: &[BarrierKey], sealed: &[u8]| open_value(keys, &[3; 16], "a", &at, sealed).unwrap_err();
+        assert_eq!(open(&[key(1)], &sealed), CryptoError::UnknownGeneration { key: "barrier", generation: 2 });
+        assert_eq!(open(&[key(2)], &[]), CryptoError::Malformed(WHAT));
+        assert_eq!(open(&[key(2)], &sealed[..HEAD + TAG - 1]), CryptoError::Malformed(WHAT));
+        assert_eq!(open(&[key(2)], &sealed[..HEAD + TAG]), CryptoError::DoesNotOpen(WHAT));
+        sealed[0] = FORMAT + 1;
+        assert_eq!(open(&[key(2)], &sealed), CryptoError::NewerFormat { what: WHAT, found: FORMAT + 1 });
+        sealed[0] = 0;
+        assert_eq!(open(&[key(2)], &sealed), CryptoError::Malformed(WHAT));
+    }
+
+    #[test]
+    fn equal_values_do_not_look_equal() {
+        let (random, at) = (SeededRandom::new(1), Revision([1; 16]));
+        let seal = || seal_value(&key(1), &[3; 16], "a", &at, b"value", &random).unwrap();
+        assert_ne!(seal()[5..], seal()[5..]);
+    }
+}

@@ -253,26 +253,4 @@ impl fmt::Debug for SealedCode {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::time::Timestamp;
-    use crate::random::SeededRandom;
-
-    fn code(text: &str) -> CodeText {
-        CodeText::new(Zeroizing::new(text.to_owned()))
-    }
-
-    #[test]
-    fn every_code_comes_back_byte_for_byte() {
-        let random = SeededRandom::new(1);
-        let keyring = Keyring::generate(Timestamp::from_secs(0), &random);
-        let place = Place { account_id: &[1; 16], set_id: &[2; 16], generation: 1 };
-        let texts = ["1", "12345678", "abcd-EFGH ", "ü€🔑", &"x".repeat(256)];
-        let codes: Vec<CodeText> = texts.iter().map(|text| code(text)).collect();
-        let codes: Vec<(u32, &CodeText)> = (1..).zip(&codes).collect();
-        let (dek, sealed) = seal_set(&keyring, &place, &codes, &random).unwrap();
-        for ((slot, sealed), text) in sealed.iter().zip(texts) {
-            assert_eq!(open_code(&keyring, &place, *slot, &dek, sealed).unwrap().expose(), text);
-        }
-    }
-}
+mod tests;

@@ -1,12 +1,14 @@
 //! Fingerprints answer "was this code ever in a set of this account?" without keeping the code.
 //!
 //! A fingerprint is the first 128 bits of HMAC-SHA256 under the fingerprint key, over the account id and the canonical code.
-//! 128 bits are enough for equality: no one can look for collisions without the key, and among the at most some ten thousand
-//! fingerprints of an account two different codes meet by chance with a probability below 2^-100. A shorter one would save
-//! little; a longer one would only make the record larger.
+//! 128 bits are enough for equality: without the key nobody can search for two codes that collide, and among some ten thousand
+//! fingerprints of an account two different codes meet by chance with a probability of about 2^-100. A longer one would only
+//! make the record larger.
 //!
-//! Whoever steals the fingerprint key and the record can try candidates at the speed of a hash: eight digits fall at once, 40 bits
-//! within hours, 80 bits not. Without the key a fingerprint says nothing, and equal codes of two accounts look unrelated.
+//! Whoever holds the fingerprint key **and** the record can try candidates as fast as a hash runs, some 10^9 a second on one
+//! graphics card: 8 digits fall at once, 40 bits (a GitHub code) in under an hour, 80 bits not in a million years. Without the key a
+//! fingerprint says nothing, not even whether two accounts hold equal codes. Hence a key of its own, and an end to the
+//! fingerprints' retention.
 
 use super::labels;
 use super::primitive::KeyedMac;

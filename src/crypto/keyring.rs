@@ -117,7 +117,7 @@ struct Entry {
     key: Key,
 }
 
-/// Keyed once per keyring: an HMAC then costs two compressions less.
+/// Keyed once per keyring: an HMAC then costs two compressions less, about a third of a short one.
 struct Macs {
     ledger: KeyedMac,
     fingerprint: KeyedMac,
@@ -215,3 +215,6 @@ impl Entry {
         Entry { info: KeyInfo { generation, created_at, state: KeyState::Active }, key: Key::generate(random) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,9 @@
 //! | [`code`] | `code` | AAD | account id (16), set id (16), generation (4), slot (4) |
 //! | [`barrier_key`] | `barrier/key` | HKDF info under a barrier key | storage key |
 //! | [`barrier_value`] | `barrier/value` | AAD | barrier key generation (4), storage key, revision (16) |
-//! | [`ledger_entry`] | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
-//! | [`fingerprint`] | `fingerprint` | input of HMAC | account id (16), canonical code |
-//! | [`hash`] | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
+//! | `ledger_entry` | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
+//! | `fingerprint` | `fingerprint` | input of HMAC | account id (16), canonical code |
+//! | `hash` | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
 
 use super::keyring::HashPurpose;
 
@@ -136,4 +136,70 @@ pub(super) fn fingerprint_of<S: Sink>(begun: S, canonical: &[u8]) -> S {
 pub(super) fn hash<S: Sink>(sink: S, mount_id: &[u8; 16], purpose: HashPurpose, parts: &[&[u8]]) -> S {
     let row = Row::begin(sink, purpose.label(), mount_id).number(u32::try_from(parts.len()).unwrap_or(u32::MAX));
     parts.iter().fold(row, |row, part| row.field(part)).end()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(purpose: &str, fields: &[Vec<u8>]) -> Vec<u8> {
+        fields.iter().fold(label(purpose, &[7; 16]), |row, field| row.field(field)).end().0
+    }
+
+    /// Reads a row back.
+    fn fields(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut fields = Vec::new();
+        while let Some((length, rest)) = bytes.split_first_chunk() {
+            let (field, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+            fields.push(field.to_vec());
+            bytes = rest;
+        }
+        assert!(bytes.is_empty());
+        fields
+    }
+
+    proptest! {
+        #[test]
+        fn a_layout_says_exactly_what_it_was_made_of(purpose in "[a-z/]{1,12}", parts in vec(vec(any::<u8>(), 0..40), 0..5)) {
+            let start = vec![vec![FORMAT], purpose.clone().into_bytes(), vec![7; 16]];
+            prop_assert_eq!(fields(&row(&purpose, &parts)), [start, parts].concat());
+        }
+        #[test]
+        fn moving_a_byte_over_a_border_makes_another_layout(a in "[a-z]{1,9}", b in "[a-z]{1,9}") {
+            let parts = |a: &str, b: &str| row("code", &[a.as_bytes().to_vec(), b.as_bytes().to_vec()]);
+            let (start, last) = a.split_at(a.len() - 1);
+            prop_assert_ne!(parts(&a, &b), parts(start, &format!("{last}{b}")));
+        }
+    }
+
+    #[test]
+    fn no_layout_is_the_beginning_of_another() {
+        let (id, mac) = ([1; 16], [2; 32]);
+        let mut all: Vec<Vec<u8>> = vec![
+            keyring_key(&id).0,
+            keyring_record(&id, &id).0,
+            account_kek(&id, &id).0,
+            wrapped_dek(&id, 1, &id, &id).0,
+            dek_keys(&id, &id, &id).0,
+            code(&id, &id, &id, 1, 1).0,
+            barrier_key(&id, "").0,
+            barrier_key(&id, "keyring").0,
+            barrier_value(&id, 1, "", &id).0,
+            ledger_entry(Label(Vec::new()), &id, &id, &mac, b"").0,
+            fingerprint_of(fingerprint(Label(Vec::new()), &id, &id), b"").0,
+        ];
+        for purpose in HashPurpose::ALL {
+            for parts in [&[][..], &[&b""[..]], &[b"", b""]] {
+                all.push(hash(Label(Vec::new()), &id, purpose, parts).0);
+            }
+        }
+        for (at, one) in all.iter().enumerate() {
+            for (_, other) in all.iter().enumerate().filter(|(other, _)| *other != at) {
+                assert!(!other.starts_with(one), "{other:?} begins with {one:?}");
+            }
+        }
+    }
 }

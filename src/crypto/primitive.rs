@@ -79,3 +79,18 @@ impl Sink for KeyedMac {
         self.0.update(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiles only for types that wipe themselves: the features of the libraries that do this must stay on.
+    fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+
+    #[test]
+    fn states_that_hold_keys_are_wiped() {
+        wiped::<Aes256Gcm>();
+        // An HMAC state is two of these and is not marked itself.
+        wiped::<Sha256>();
+    }
+}

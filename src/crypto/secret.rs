@@ -1,4 +1,41 @@
 //! Secret types: wiped when dropped, and deliberately without `Debug`, `Clone`, `Display` or `Serialize`.
+//!
+//! A secret cannot be printed:
+//!
+//! ```compile_fail,E0277
+//! # use sparekey::crypto::secret::CodeText;
+//! fn log(code: &CodeText) -> String {
+//!     format!("{code:?}")
+//! }
+//! ```
+//!
+//! nor copied:
+//!
+//! ```compile_fail,E0599
+//! # use sparekey::crypto::secret::Key;
+//! fn twice(key: &Key) -> (Key, Key) {
+//!     (key.clone(), key.clone())
+//! }
+//! ```
+//!
+//! nor written out with the structure that holds it:
+//!
+//! ```compile_fail,E0277
+//! # use sparekey::crypto::secret::CodeText;
+//! #[derive(serde::Serialize)]
+//! struct Answer {
+//!     code: CodeText,
+//! }
+//! ```
+//!
+//! Whoever needs the text asks for it in so many words, which a reviewer can search for:
+//!
+//! ```
+//! # use sparekey::crypto::secret::CodeText;
+//! fn length(code: &CodeText) -> usize {
+//!     code.expose().len()
+//! }
+//! ```
 
 use zeroize::Zeroizing;
 

@@ -40,6 +40,8 @@ const ALLOWED: &[&str] = &[
     "std::net::Ipv6Addr",
     "std::num",
     "std::ops",
+    "std::option",
+    "std::result",
     "std::slice",
     "std::str",
     "std::string",
@@ -47,11 +49,12 @@ const ALLOWED: &[&str] = &[
     "std::sync::LazyLock",
     "std::time::Duration",
     "std::vec",
-    // Wire forms, numbers, names.
+    // Wire forms, patterns, numbers, names.
     "base64",
     "hex",
     "ipnet",
     "minicbor",
+    "regex",
     "serde",
     "serde_json",
     "time",
@@ -104,11 +107,15 @@ fn domain_and_crypto_are_pure() {
 
 #[test]
 fn no_source_file_is_longer_than_400_lines() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let length = |file: &PathBuf| fs::read_to_string(file).unwrap().lines().count();
-    let long: Vec<_> =
-        sources(&src).into_iter().map(|file| (length(&file), file)).filter(|(lines, _)| *lines > 400).collect();
-    assert!(long.is_empty(), "give each of these two reasons a file of its own: {long:?}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut long = Vec::new();
+    for file in sources(&root.join("src")) {
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        if lines > 400 {
+            long.push(format!("{}: {lines} lines", file.strip_prefix(root).unwrap().display()));
+        }
+    }
+    assert!(long.is_empty(), "split what has two reasons to change:\n{}", long.join("\n"));
 }
 
 #[test]

@@ -177,3 +177,118 @@ fn only(entries: Option<Vec<Entry>>) -> Result<Entry, CryptoError> {
     let [entry] = entries;
     Ok(entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::random::SeededRandom;
+
+    const AT: Revision = Revision([1; 16]);
+
+    fn root() -> Key {
+        Key::from_bytes(Zeroizing::new([2; 32]))
+    }
+
+    fn entry(generation: u32, state: KeyState) -> Entry {
+        let created_at = Timestamp::from_millis(i64::MAX);
+        Entry { info: KeyInfo { generation, created_at, state }, key: Key::from_bytes(Zeroizing::new([3; 32])) }
+    }
+
+    /// Entries of every use, of which `change` makes something else.
+    fn body(change: impl Fn(&mut Vec<(u8, Entry)>)) -> Vec<u8> {
+        let mut entries: Vec<(u8, Entry)> =
+            (KEK..=BARRIER).map(|key_use| (key_use, entry(1, KeyState::Active))).collect();
+        change(&mut entries);
+        let entries: Vec<(u8, &Entry)> = entries.iter().map(|(key_use, entry)| (*key_use, entry)).collect();
+        let mut out = Vec::new();
+        write_body(&mut out, &[4; 16], &entries).unwrap();
+        out
+    }
+
+    /// Seals any body as a keyring of mount `[4; 16]`.
+    fn sealed(body: &[u8]) -> Vec<u8> {
+        let key = primitive::derive::<32>(root().bytes(), &[4; 16], &labels::keyring_key(&[4; 16])).unwrap();
+        let mut buffer = body.to_vec();
+        let tag =
+            primitive::seal(WHAT, &key, &[0; NONCE], &labels::keyring_record(&[4; 16], &AT.0), &mut buffer).unwrap();
+        [&[FORMAT][..], &[4; 16], &[0; NONCE], &buffer, &tag].concat()
+    }
+
+    fn open(body: &[u8]) -> Result<Keyring, CryptoError> {
+        Keyring::open(&root(), &AT, &sealed(body))
+    }
+
+    #[test]
+    fn a_sealed_keyring_opens_to_the_same_keys() {
+        let random = SeededRandom::new(1);
+        let mut keyring = Keyring::generate(Timestamp::from_secs(1), &random);
+        keyring.add_kek(Timestamp::from_secs(2), &random).unwrap();
+        keyring.add_kek(Timestamp::from_secs(3), &random).unwrap();
+        keyring.retire_kek(1, Timestamp::from_secs(4)).unwrap();
+        keyring.add_barrier_key(Timestamp::from_secs(5), &random).unwrap();
+        let opened = Keyring::open(&root(), &AT, &keyring.seal(&root(), &AT, &random).unwrap()).unwrap();
+        assert_eq!(opened.mount_id, keyring.mount_id);
+        let all = |keyring: &Keyring| -> Vec<(u8, KeyInfo, [u8; 32])> {
+            keyring.entries().iter().map(|(key_use, entry)| (*key_use, entry.info, *entry.key.bytes())).collect()
+        };
+        assert_eq!(all(&opened), all(&keyring));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_record() {
+        let good = sealed(&body(|_| ()));
+        assert!(Keyring::open(&root(), &AT, &good).is_ok());
+        let mut newer = good.clone();
+        newer[0] = FORMAT + 1;
+        let error = |bytes: &[u8]| Keyring::open(&root(), &AT, bytes).err();
+        assert_eq!(error(&newer), Some(CryptoError::NewerFormat { what: WHAT, found: FORMAT + 1 }));
+        assert_eq!(error(&[]), Some(MALFORMED));
+        assert_eq!(error(&[0; 100]), Some(MALFORMED));
+        assert_eq!(error(&good[..HEAD]), Some(MALFORMED));
+        assert_eq!(error(&good[..good.len() - 1]), Some(CryptoError::DoesNotOpen(WHAT)));
+    }
+
+    #[test]
+    fn a_body_that_breaks_a_rule_is_malformed() {
+        let retired = KeyState::Retired { at: Timestamp::from_secs(1) };
+        let bodies = [
+            ("a use is missing", body(|entries| drop(entries.remove(2)))),
+            ("no KEK", body(|entries| drop(entries.remove(0)))),
+            ("no barrier key", body(|entries| drop(entries.pop()))),
+            ("unknown use", body(|entries| entries.push((BARRIER + 1, entry(1, KeyState::Active))))),
+            ("two ledger keys", body(|entries| entries.push((LEDGER, entry(2, KeyState::Active))))),
+            ("two active KEKs", body(|entries| entries.push((KEK, entry(2, KeyState::Active))))),
+            ("the newest KEK is not active", body(|entries| entries[0].1.info.state = retired)),
+            ("a generation twice", body(|entries| entries.insert(0, (KEK, entry(1, KeyState::DecryptOnly))))),
+            ("generation 0", body(|entries| entries[3].1.info.generation = 0)),
+            ("empty", Vec::new()),
+            ("more after the end", [body(|_| ()), vec![0]].concat()),
+            ("cut", body(|_| ()).split_last().unwrap().1.to_vec()),
+            ("another array", [&[0x83][..], &body(|_| ())[1..], &[0]].concat()),
+            ("a short mount id", [&[0x82, 0x4f][..], &body(|_| ())[3..]].concat()),
+        ];
+        for (what, body) in bodies {
+            assert_eq!(open(&body).err(), Some(MALFORMED), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_mount_id_inside_must_be_the_one_outside() {
+        let mut body = body(|_| ());
+        assert_eq!(body[1..3], [0x50, 4]);
+        body[2] = 5;
+        assert_eq!(open(&body).err(), Some(MALFORMED));
+    }
+
+    #[test]
+    fn the_longest_entry_fits_the_room_that_is_reserved() {
+        let longest = entry(u32::MAX, KeyState::Retired { at: Timestamp::from_millis(i64::MAX) });
+        let length = |count: usize| {
+            let mut out = Vec::new();
+            write_body(&mut out, &[4; 16], &vec![(BARRIER, &longest); count]).unwrap();
+            out.len()
+        };
+        assert!(length(0) <= 64 && length(1000) - length(0) <= 64 * 1000, "{} {}", length(0), length(1000));
+    }
+}
