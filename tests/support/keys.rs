@@ -1,5 +1,7 @@
 //! Key pairs and hand-made tokens: everything a forger could write, and what an issuer writes.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
