@@ -1,14 +1,13 @@
 //! The one place where a role says yes or no to an assertion.
 //!
-//! The order is fixed, so that the same request is always refused for the same reason: issuer, audience, subject and bound
-//! claims, user claim, operation, account, age of the assertion, sign-in (`acr`, `amr`, `auth_time`), network, where the assertion
+//! The order is fixed, so that the same request is always refused for the same reason: issuer, subject, audience, user claim, bound
+//! claims, operation, account, age of the assertion, sign-in (`acr`, `amr`, `auth_time`), network, where the assertion
 //! came from, wrapping, reason, ticket. Who somebody is comes before what they want; whether the account exists is never
 //! asked, so that nobody learns it from a refusal.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::auth::refusal::Refusal;
 use crate::auth::{Act, Assertion, Presented, claims};
@@ -130,58 +129,8 @@ pub fn judge_metadata(
     if rule.accepts_remote(remote) { Ok(()) } else { Err(Refusal::Network) }
 }
 
-/// What a login by JWT gives: the ingredients of a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginGrant {
-    /// The role.
-    pub role: String,
-    /// Who: the value of the role's `user_claim`.
-    pub subject: String,
-    /// As Vault names it: `jwt-` and the subject.
-    pub display_name: String,
-    /// `default` and the role's name, sorted.
-    pub policies: Vec<String>,
-    /// `role` and `subject`.
-    pub metadata: Map<String, Value>,
-    /// How long the token lives before it must be renewed.
-    pub ttl: Duration,
-    /// How long it lives at most.
-    pub max_ttl: Duration,
-}
-
-/// Whether `rule`, the role `role_name`, lets who presents `assertion` log in. The times of the assertion count now and not again,
-/// but for `max_auth_age`.
-pub fn judge_login(
-    rule: &Rule,
-    role_name: &str,
-    assertion: &Assertion,
-    now: Timestamp,
-    remote: Option<IpAddr>,
-) -> Result<LoginGrant, Refusal> {
-    if !rule.accepts_remote(remote) {
-        return Err(Refusal::Network);
-    }
-    let subject = identity(rule, assertion)?;
-    age(rule, assertion, now)?;
-    sign_in(rule, assertion, now)?;
-    let mut policies = vec!["default".to_owned(), role_name.to_owned()];
-    policies.sort();
-    let mut metadata = Map::new();
-    metadata.insert("role".into(), role_name.into());
-    metadata.insert("subject".into(), subject.clone().into());
-    Ok(LoginGrant {
-        role: role_name.to_owned(),
-        display_name: format!("jwt-{subject}"),
-        subject,
-        policies,
-        metadata,
-        ttl: rule.token_ttl(),
-        max_ttl: rule.token_max_ttl(),
-    })
-}
-
-/// Issuer, audience, subject, bound claims; answers who it is.
-fn identity(rule: &Rule, assertion: &Assertion) -> Result<String, Refusal> {
+/// Issuer, subject, audience.
+pub(super) fn addressed(rule: &Rule, assertion: &Assertion) -> Result<(), Refusal> {
     if !rule.issuers().contains(&assertion.issuer) {
         return Err(Refusal::Issuer);
     }
@@ -191,6 +140,12 @@ fn identity(rule: &Rule, assertion: &Assertion) -> Result<String, Refusal> {
     if !assertion.audiences.iter().any(|audience| rule.audiences().contains(audience)) {
         return Err(Refusal::Audience);
     }
+    Ok(())
+}
+
+/// Issuer, subject, audience, user claim, bound claims; answers who it is.
+pub(super) fn identity(rule: &Rule, assertion: &Assertion) -> Result<String, Refusal> {
+    addressed(rule, assertion)?;
     let claims = assertion.view();
     let subject = match claims.get(rule.user_claim()) {
         None => return Err(Refusal::UserClaimMissing(rule.user_claim().to_owned())),
@@ -225,14 +180,14 @@ fn may(
     }
 }
 
-fn age(rule: &Rule, assertion: &Assertion, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn age(rule: &Rule, assertion: &Assertion, now: Timestamp) -> Result<(), Refusal> {
     let most = rule.max_assertion_age();
     if now.since(assertion.issued_at) > most { Err(Refusal::TooOld(most)) } else { Ok(()) }
 }
 
 /// `acr`, `amr` and `auth_time` as OpenID Connect Core 1.0 section 2 defines them. What a rule needs and the assertion lacks
 /// refuses.
-fn sign_in(rule: &Rule, assertion: &Assertion, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn sign_in(rule: &Rule, assertion: &Assertion, now: Timestamp) -> Result<(), Refusal> {
     let wanted = rule.sign_in();
     let acr = assertion.claims.get("acr").and_then(Value::as_str);
     let amr: Vec<&str> = match assertion.claims.get("amr") {

@@ -16,12 +16,14 @@ mod json;
 pub mod judge;
 pub mod jwks;
 pub mod jwt;
+pub mod login;
 pub mod refusal;
 
 pub use issuer::Compiled;
-pub use judge::{Grant, LoginGrant, judge, judge_login, judge_metadata};
+pub use judge::{Grant, judge, judge_metadata};
 pub use jwks::Verifier;
 pub use jwt::Token;
+pub use login::{LoginGrant, judge_login, login};
 pub use refusal::Refusal;
 
 /// The holder of the token that came with a request, as the host knows it.

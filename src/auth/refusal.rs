@@ -13,7 +13,7 @@ pub enum Refusal {
     TooLarge,
     /// Not three parts joined by dots.
     Parts,
-    /// A part is not canonical unpadded base64url, or the signature is empty.
+    /// A part is not canonical unpadded base64url.
     Encoding,
     /// Header or payload is not one JSON object.
     Json,
@@ -135,7 +135,7 @@ impl Refusal {
         match self {
             Refusal::TooLarge => assertion("the JWT is longer than 16 KiB"),
             Refusal::Parts => assertion("not a JWT: three parts joined by dots"),
-            Refusal::Encoding => assertion("not a JWT: each part is unpadded base64url and none is empty"),
+            Refusal::Encoding => assertion("not a JWT: each part is unpadded base64url, with nothing around it"),
             Refusal::Json => assertion("not a JWT: header and payload are JSON objects"),
             Refusal::Deep => assertion("header or payload nests too deep"),
             Refusal::Repeated(name) => ("assertion", format!("{} stands twice", short(name))),

@@ -124,7 +124,7 @@ impl Rule {
             ));
         }
         if role.token_ttl > role.token_max_ttl {
-            return Err(Error::field("token_ttl", "'token_ttl' cannot be greater than 'token_max_ttl'"));
+            return Err(Error::field("token_ttl", "cannot be greater than token_max_ttl"));
         }
         Ok(Rule {
             bound_claims: bound_claims(role)?,
