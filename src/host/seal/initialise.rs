@@ -4,6 +4,7 @@ use super::record::{self, Holder, KEY, Quorum, Record, Recovery};
 use super::{Seal, SealConfig, Share, StaticKeys, shamir};
 use crate::crypto::secret::Key;
 use crate::error::{Error, Result};
+use crate::random;
 use crate::storage::{PutError, Write};
 
 /// How many shares an initialisation asks for; all zero where a client says nothing.
@@ -44,27 +45,28 @@ impl Seal {
             return Err(already());
         }
         let random = &*self.random;
+        let id = random::bytes(random);
         let root = Key::generate(random);
         let (record, keys) = match &self.config {
             SealConfig::Shamir => {
                 let quorum = quorum.ok_or_else(|| Error::internal("a Shamir seal without shares"))?;
                 let unseal_key = Key::generate(random);
                 let keys = shamir::split(&unseal_key, quorum, random)?;
-                (Record::wrap(Holder::Shamir(quorum), &root, &unseal_key, random).map_err(Error::internal)?, keys)
+                (Record::wrap(id, Holder::Shamir(quorum), &root, &unseal_key, random).map_err(Error::internal)?, keys)
             }
             SealConfig::Static(StaticKeys { current, .. }) => {
                 let (recovery, keys) = match quorum {
                     None => (None, Vec::new()),
                     Some(quorum) => {
                         let recovery_key = Key::generate(random);
-                        let check = record::recovery_check(&root, recovery_key.bytes())
+                        let check = record::recovery_check(&id, &root, &recovery_key)
                             .ok_or_else(|| Error::internal("the recovery check could not be derived"))?;
                         let keys = shamir::split(&recovery_key, quorum, random)?;
                         (Some(Recovery { quorum, check: check.into() }), keys)
                     }
                 };
                 let holder = Holder::Static { key_id: current.id.clone(), recovery };
-                (Record::wrap(holder, &root, &current.key, random).map_err(Error::internal)?, keys)
+                (Record::wrap(id, holder, &root, &current.key, random).map_err(Error::internal)?, keys)
             }
         };
         let mut writes = vec![Write::create(KEY, record.encode().map_err(Error::internal)?, random)];

@@ -161,7 +161,7 @@ impl Seal {
         if shares.len() < usize::from(quorum.threshold) || shares.len() > usize::from(quorum.shares) {
             return Ok(false);
         }
-        let found = shamir::combine(shares).and_then(|key| record::recovery_check(root, key.bytes()));
+        let found = shamir::combine(shares).and_then(|key| record::recovery_check(&record.id, root, &key));
         Ok(found.is_some_and(|found| bool::from(found.ct_eq(&**check))))
     }
 

@@ -10,13 +10,12 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::crypto::labels::{self, FORMAT, Label};
 use crate::crypto::secret::Key;
 use crate::random::{self, Random};
 
 /// The storage key of the record.
 pub const KEY: &str = "seal";
-/// The only format there is.
-const FORMAT: u8 = 1;
 /// A record is far smaller; more is not read.
 const MAX_BYTES: usize = 4096;
 const ROOT_LEN: usize = 32;
@@ -69,7 +68,7 @@ pub(super) struct Record {
     format: u8,
     /// Random; the place that the wrap is bound to.
     #[n(1)]
-    id: ByteArray<16>,
+    pub id: ByteArray<16>,
     #[n(2)]
     pub holder: Holder,
     #[n(3)]
@@ -80,19 +79,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Wraps `root` by `unseal_key` for `holder`, in a place of its own.
-    pub fn wrap(holder: Holder, root: &Key, unseal_key: &Key, random: &dyn Random) -> Result<Self, Broken> {
-        Self::wrap_in(random::bytes(random), holder, root, unseal_key, random)
-    }
-    /// The same root key in the same place, wrapped by another key under another name.
-    pub fn rewrap(&self, key_id: &str, root: &Key, unseal_key: &Key, random: &dyn Random) -> Result<Self, Broken> {
-        let recovery = match &self.holder {
-            Holder::Static { recovery, .. } => recovery.clone(),
-            Holder::Shamir(_) => return Err(Broken("is held by shares, not by a named key")),
-        };
-        Self::wrap_in(*self.id, Holder::Static { key_id: key_id.to_owned(), recovery }, root, unseal_key, random)
-    }
-    fn wrap_in(
+    /// Wraps `root` by `unseal_key` for `holder`, in the place `id` (random, once a store).
+    pub fn wrap(
         id: [u8; 16],
         holder: Holder,
         root: &Key,
@@ -104,16 +92,24 @@ impl Record {
         let mut buffer = Zeroizing::new(Vec::with_capacity(ROOT_LEN + TAG_LEN));
         buffer.extend_from_slice(root.bytes());
         cipher(unseal_key)
-            .encrypt_in_place(&Nonce::from(nonce), &place(&id, &holder), &mut *buffer)
+            .encrypt_in_place(&Nonce::from(nonce), place(&id, &holder).bytes(), &mut *buffer)
             .map_err(|_| Broken("cannot be wrapped"))?;
         let wrapped = ByteVec::from(buffer.to_vec());
         Ok(Record { format: FORMAT, id: id.into(), holder, nonce: nonce.into(), wrapped })
+    }
+    /// The same root key in the same place, wrapped by another key under another name.
+    pub fn rewrap(&self, key_id: &str, root: &Key, unseal_key: &Key, random: &dyn Random) -> Result<Self, Broken> {
+        let recovery = match &self.holder {
+            Holder::Static { recovery, .. } => recovery.clone(),
+            Holder::Shamir(_) => return Err(Broken("is held by shares, not by a named key")),
+        };
+        Self::wrap(*self.id, Holder::Static { key_id: key_id.to_owned(), recovery }, root, unseal_key, random)
     }
     /// Opens the root key; `None` if the key is not the one, or anything in the record was altered.
     pub fn unwrap(&self, unseal_key: &Key) -> Option<Key> {
         let mut buffer = Zeroizing::new(self.wrapped.to_vec());
         cipher(unseal_key)
-            .decrypt_in_place(&Nonce::from(*self.nonce), &place(&self.id, &self.holder), &mut *buffer)
+            .decrypt_in_place(&Nonce::from(*self.nonce), place(&self.id, &self.holder).bytes(), &mut *buffer)
             .ok()?;
         let mut root = Zeroizing::new([0; ROOT_LEN]);
         root.copy_from_slice(buffer.get(..ROOT_LEN)?);
@@ -128,11 +124,13 @@ impl Record {
         if bytes.len() > MAX_BYTES {
             return Err(Broken("is longer than any seal record"));
         }
-        let mut decoder = minicbor::Decoder::new(bytes);
-        let record: Record = decoder.decode().map_err(|_| Broken("does not decode"))?;
-        if record.format != FORMAT {
+        // The format first: what follows it may look otherwise in a newer one.
+        let mut head = minicbor::Decoder::new(bytes);
+        if head.array().and_then(|_| head.u64()).is_ok_and(|format| format != u64::from(FORMAT)) {
             return Err(Broken("has a format that this version does not know: start the version that wrote it"));
         }
+        let mut decoder = minicbor::Decoder::new(bytes);
+        let record: Record = decoder.decode().map_err(|_| Broken("does not decode"))?;
         if decoder.position() != bytes.len() {
             return Err(Broken("has bytes after its end"));
         }
@@ -156,12 +154,12 @@ impl Quorum {
     }
 }
 
-/// What the record keeps of a recovery key: enough to recognise it when the root key is there, nothing to guess from.
-pub(super) fn recovery_check(root: &Key, recovery_key: &[u8; 32]) -> Option<[u8; 32]> {
+/// What a record keeps of a recovery key: enough to recognise it when the root key is there, nothing to guess from.
+pub(super) fn recovery_check(id: &[u8; 16], root: &Key, recovery_key: &Key) -> Option<[u8; 32]> {
     let mut derived = Zeroizing::new([0; 32]);
-    Hkdf::<Sha256>::new(None, root.bytes()).expand(&label("seal/recovery-check"), &mut *derived).ok()?;
+    Hkdf::<Sha256>::new(None, root.bytes()).expand(labels::seal_recovery(id).bytes(), &mut *derived).ok()?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&*derived).ok()?;
-    mac.update(recovery_key);
+    mac.update(recovery_key.bytes());
     Some(mac.finalize().into_bytes().into())
 }
 
@@ -181,37 +179,13 @@ fn cipher(key: &Key) -> Aes256Gcm {
     Aes256Gcm::new(key.bytes().into())
 }
 
-/// Format version and purpose, as every label begins. There is no mount yet whose id could follow: the record's own id stands
-/// for it.
-fn label(purpose: &str) -> Vec<u8> {
-    let mut out = vec![FORMAT];
-    part(&mut out, purpose.as_bytes());
-    out
-}
-
-/// The associated data of the wrap: label, record id, and everything that can be read without the key.
-fn place(id: &[u8; 16], holder: &Holder) -> Vec<u8> {
-    let mut out = label("seal/root-key");
-    part(&mut out, id);
+/// The associated data of the wrap.
+fn place(id: &[u8; 16], holder: &Holder) -> Label {
     match holder {
-        Holder::Shamir(quorum) => part(&mut out, &[0, quorum.shares, quorum.threshold]),
-        Holder::Static { key_id, recovery } => {
-            part(&mut out, &[1]);
-            part(&mut out, key_id.as_bytes());
-            match recovery {
-                None => part(&mut out, &[]),
-                Some(Recovery { quorum, check }) => {
-                    part(&mut out, &[quorum.shares, quorum.threshold]);
-                    part(&mut out, &**check);
-                }
-            }
+        Holder::Shamir(quorum) => labels::seal_root(id, "shamir", (quorum.shares, quorum.threshold), "", &[]),
+        Holder::Static { key_id, recovery: None } => labels::seal_root(id, "static", (0, 0), key_id, &[]),
+        Holder::Static { key_id, recovery: Some(Recovery { quorum, check }) } => {
+            labels::seal_root(id, "static", (quorum.shares, quorum.threshold), key_id, &**check)
         }
     }
-    out
-}
-
-/// Appends a part with its length (32 bits, big endian) before it.
-fn part(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(bytes);
 }

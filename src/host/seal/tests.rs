@@ -306,6 +306,9 @@ async fn a_corrupt_record_is_an_error_whichever_byte_it_is() {
         let error = scene.seal(SealConfig::Shamir).initialized().await.expect_err("cut short");
         assert_eq!(error.kind(), Kind::Internal);
     }
+    scene.edit(|bytes| *bytes = vec![0x83, 2, 0xf6, 0xf6]);
+    let error = scene.seal(SealConfig::Shamir).initialized().await.err().unwrap();
+    assert!(format!("{error:?}").contains("a format that this version does not know"), "{error:?}");
     scene.edit(|bytes| *bytes = [whole.as_slice(), &[0]].concat());
     let error = scene.seal(SealConfig::Shamir).initialized().await.err().unwrap();
     assert!(format!("{error:?}").contains("record seal is corrupt: has bytes after its end"), "{error:?}");
