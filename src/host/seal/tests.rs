@@ -1,70 +1,39 @@
 //! The seal from outside: initialisation, shares, restarts, rotation of the static key, corruption.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::random::SeededRandom;
-use crate::storage::{BoxFuture, Change, Expect};
-
-/// A store that one test holds, reads and damages.
-#[derive(Default)]
-struct Shelf(Mutex<BTreeMap<String, (Vec<u8>, Revision)>>);
-
-impl Storage for Shelf {
-    fn get_many(&self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>> {
-        let map = self.0.lock().unwrap();
-        let found = gets.into_iter().map(|get| match map.get(&get.key) {
-            None => Found::Absent,
-            Some((value, revision)) => Found::Value(value.clone(), *revision),
-        });
-        let found = found.collect();
-        Box::pin(async move { Ok(found) })
-    }
-    fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
-        let mut map = self.0.lock().unwrap();
-        let conflict = writes.iter().position(|write| match write.expect {
-            Expect::Absent => map.contains_key(&write.key),
-            Expect::At(revision) => map.get(&write.key).is_none_or(|(_, at)| *at != revision),
-        });
-        if conflict.is_none() {
-            for write in writes {
-                if let Change::Put { value, revision } = write.change {
-                    map.insert(write.key, (value, revision));
-                }
-            }
-        }
-        Box::pin(async move { conflict.map_or(Ok(()), |index| Err(PutError::Conflict { index })) })
-    }
-    fn list<'a>(
-        &'a self,
-        _: &'a str,
-        _: Option<&'a str>,
-        _: usize,
-    ) -> BoxFuture<'a, Result<Vec<String>, StorageError>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-}
+use crate::storage::Expect;
+use crate::storage::memory::Memory;
 
 struct Scene {
-    shelf: Arc<Shelf>,
+    store: Arc<Memory>,
     random: Arc<SeededRandom>,
 }
 
 impl Scene {
     fn new(seed: u64) -> Self {
-        Scene { shelf: Arc::default(), random: Arc::new(SeededRandom::new(seed)) }
+        Scene { store: Arc::new(Memory::new()), random: Arc::new(SeededRandom::new(seed)) }
     }
     fn seal(&self, config: SealConfig) -> Seal {
-        Seal::new(config, self.shelf.clone(), self.random.clone())
+        Seal::new(config, self.store.clone(), self.random.clone())
     }
-    fn edit(&self, edit: impl FnOnce(&mut Vec<u8>)) {
-        edit(&mut self.shelf.0.lock().unwrap().get_mut(KEY).unwrap().0);
+    async fn read(&self, key: &str) -> Option<(Vec<u8>, Revision)> {
+        match self.store.get_many(vec![Get::new(key)]).await.unwrap().remove(0) {
+            Found::Value(value, revision) => Some((value, revision)),
+            _ => None,
+        }
     }
-    fn bytes(&self) -> Vec<u8> {
-        self.shelf.0.lock().unwrap()[KEY].0.clone()
+    async fn bytes(&self) -> Vec<u8> {
+        self.read(KEY).await.unwrap().0
+    }
+    /// Damages the record.
+    async fn replace(&self, value: Vec<u8>) {
+        let (_, revision) = self.read(KEY).await.unwrap();
+        self.store.put_all(vec![Write::put(KEY, Expect::At(revision), value, &*self.random)]).await.unwrap();
     }
 }
 
@@ -215,7 +184,7 @@ async fn what_belongs_to_the_root_key_is_written_with_the_record_or_not_at_all()
         .init_with(shamir_shares(1, 1), |root| Ok(vec![Write::create("keyring", root.bytes().to_vec(), &*random)]))
         .await
         .unwrap();
-    assert_eq!(scene.shelf.0.lock().unwrap()["keyring"].0, made.root.bytes());
+    assert_eq!(scene.read("keyring").await.unwrap().0, made.root.bytes());
 }
 
 #[tokio::test]
@@ -263,14 +232,14 @@ async fn a_static_seal_without_recovery_keys() {
 async fn the_previous_key_carries_the_store_over_once() {
     let scene = Scene::new(9);
     let made = scene.seal(fixed(named("old", 1), None)).init(recovery_shares(1, 1)).await.unwrap();
-    let before = scene.bytes();
+    let before = scene.bytes().await;
     let stranger = scene.seal(fixed(named("new", 2), None)).auto_unseal().await.err().unwrap();
     assert!(format!("{stranger:?}").contains("give that key as previous_key"), "{stranger:?}");
-    assert_eq!(scene.bytes(), before);
+    assert_eq!(scene.bytes().await, before);
 
     let moving = scene.seal(fixed(named("new", 2), Some(named("old", 1))));
     assert_eq!(moving.auto_unseal().await.unwrap().unwrap().bytes(), made.root.bytes());
-    assert_ne!(scene.bytes(), before);
+    assert_ne!(scene.bytes().await, before);
     let moved = scene.seal(fixed(named("new", 2), None));
     assert_eq!(moved.auto_unseal().await.unwrap().unwrap().bytes(), made.root.bytes());
     assert!(moved.is_recovery_quorum(&made.root, &made.keys).await.unwrap());
@@ -289,27 +258,26 @@ async fn another_kind_of_seal_is_refused_by_name() {
 async fn a_corrupt_record_is_an_error_whichever_byte_it_is() {
     let scene = Scene::new(11);
     let made = scene.seal(SealConfig::Shamir).init(shamir_shares(2, 2)).await.unwrap();
-    let whole = scene.bytes();
+    let whole = scene.bytes().await;
     for at in 0..whole.len() {
         for flip in [0x01, 0x80] {
-            scene.edit(|bytes| {
-                bytes.clone_from(&whole);
-                bytes[at] ^= flip;
-            });
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            scene.replace(bytes).await;
             let seal = scene.seal(SealConfig::Shamir);
             let outcome = give(&seal, &[&made.keys[0], &made.keys[1]]).await;
             assert!(!matches!(outcome, Ok(Some(_))), "byte {at} altered and still opens");
         }
     }
     for len in 0..whole.len() {
-        scene.edit(|bytes| *bytes = whole[..len].to_vec());
+        scene.replace(whole[..len].to_vec()).await;
         let error = scene.seal(SealConfig::Shamir).initialized().await.expect_err("cut short");
         assert_eq!(error.kind(), Kind::Internal);
     }
-    scene.edit(|bytes| *bytes = vec![0x83, 2, 0xf6, 0xf6]);
+    scene.replace(vec![0x83, 2, 0xf6, 0xf6]).await;
     let error = scene.seal(SealConfig::Shamir).initialized().await.err().unwrap();
     assert!(format!("{error:?}").contains("a format that this version does not know"), "{error:?}");
-    scene.edit(|bytes| *bytes = [whole.as_slice(), &[0]].concat());
+    scene.replace([whole.as_slice(), &[0]].concat()).await;
     let error = scene.seal(SealConfig::Shamir).initialized().await.err().unwrap();
     assert!(format!("{error:?}").contains("record seal is corrupt: has bytes after its end"), "{error:?}");
 }
