@@ -17,6 +17,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("no-listener.hcl", r#"1: listener: required: write listener "tcp" { … }"#),
     ("unknown-word-near.hcl", r#"3: listener.tcp.adress: unknown; did you mean address?"#),
     ("unknown-word-far.hcl", r#"4: listener.tcp.colour: unknown; known here: address, tls_disable, tls_cert_file"#),
+    ("unknown-word-hides-a-required-one.hcl", r#"3: listener.tcp.tls_disabel: unknown; did you mean tls_disable?"#),
     ("unknown-block.hcl", r#"5: listner: unknown; did you mean listener?"#),
     (
         "unknown-telemetry-word.hcl",

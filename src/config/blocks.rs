@@ -13,6 +13,21 @@ use super::{Config, ConfigError, Listener, Log, LogFormat, StorageChoice, Teleme
 use crate::audit::DeviceConfig;
 use crate::http::tls::{ClientCa, MinVersion, TlsFiles};
 
+const WORDS: &[&str] = &[
+    "listener",
+    "storage",
+    "seal",
+    "audit",
+    "telemetry",
+    "api_addr",
+    "mount_path",
+    "log_level",
+    "log_format",
+    "cluster_name",
+    "disable_mlock",
+    "ui",
+];
+
 /// Words of Vault's at the top that have no meaning here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("ha_storage", "not supported: the storage block is the only store"),
@@ -25,16 +40,17 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Reads the whole tree.
 pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
-    let mut top = Section::top(file, map);
+    let top = Section::top(file, map);
+    top.only(WORDS, ELSEWHERE)?;
     let mut warnings = Vec::new();
-    let listeners = listeners(&mut top, &mut warnings)?;
-    let storage = storage(&mut top, &mut warnings)?;
-    let seal = seal::read(&mut top)?;
-    let devices = devices(&mut top)?;
-    let telemetry = telemetry(&mut top)?;
-    let api_addr = api_addr(&mut top)?;
-    let mount_path = mount_path(&mut top)?;
-    let log = log(&mut top)?;
+    let listeners = listeners(&top, &mut warnings)?;
+    let storage = storage(&top, &mut warnings)?;
+    let seal = seal::read(&top)?;
+    let devices = devices(&top)?;
+    let telemetry = telemetry(&top)?;
+    let api_addr = api_addr(&top)?;
+    let mount_path = mount_path(&top)?;
+    let log = log(&top)?;
     let cluster_name = match top.text("cluster_name")? {
         None => None,
         Some((name, _)) if (1..=128).contains(&name.len()) && !name.chars().any(char::is_control) => Some(name),
@@ -46,25 +62,23 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
     if top.boolean("ui")? == Some(true) {
         warnings.push("ui = true: there is no user interface".to_owned());
     }
-    top.finish(ELSEWHERE)?;
     if !devices.iter().any(DeviceConfig::durable) {
         warnings.push("no durable audit device (audit \"file\"): every disclosure will be refused".to_owned());
     }
     Ok(Config { listeners, storage, seal, devices, telemetry, api_addr, mount_path, log, cluster_name, warnings })
 }
 
-fn listeners(top: &mut Section<'_>, warnings: &mut Vec<String>) -> Result<Vec<Listener>, ConfigError> {
+fn listeners(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Vec<Listener>, ConfigError> {
     let mut out: Vec<Listener> = Vec::new();
-    for (labels, mut section) in top.blocks("listener", &["tcp"])? {
+    for (labels, section) in top.blocks("listener", &["tcp"])? {
         if labels != ["tcp"] {
             return Err(section.error("", "the listener is \"tcp\""));
         }
-        let listener = listener(&mut section, warnings)?;
+        let listener = listener(&section, warnings)?;
         let taken = out.iter().any(|other| other.address == listener.address && listener.address.port() != 0);
         if taken {
             return Err(section.error_at("address", format_args!("{} has a listener already", listener.address)));
         }
-        section.finish(&[])?;
         out.push(listener);
     }
     if out.is_empty() {
@@ -73,7 +87,22 @@ fn listeners(top: &mut Section<'_>, warnings: &mut Vec<String>) -> Result<Vec<Li
     Ok(out)
 }
 
-fn listener(section: &mut Section<'_>, warnings: &mut Vec<String>) -> Result<Listener, ConfigError> {
+const LISTENER_WORDS: &[&str] = &[
+    "address",
+    "tls_disable",
+    "tls_cert_file",
+    "tls_key_file",
+    "tls_client_ca_file",
+    "tls_require_and_verify_client_cert",
+    "tls_min_version",
+    "max_request_size",
+    "http_read_header_timeout",
+    "http_read_timeout",
+    "http_idle_timeout",
+];
+
+fn listener(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Listener, ConfigError> {
+    section.only(LISTENER_WORDS, &[])?;
     let address = match section.text("address")? {
         None => SocketAddr::from(([127, 0, 0, 1], 8200)),
         Some((text, given)) => text.parse().map_err(|_| {
@@ -112,7 +141,7 @@ fn listener(section: &mut Section<'_>, warnings: &mut Vec<String>) -> Result<Lis
         (false, _, None) => return Err(section.error("tls_key_file", "required unless tls_disable = true")),
     };
     let max_request_size = section.integer("max_request_size", 1 << 10, 32 << 20)?.unwrap_or(1 << 20);
-    let mut within = |word, default| {
+    let within = |word, default| {
         Ok::<_, ConfigError>(section.duration(word, 1, 24 * 3600)?.unwrap_or(Duration::from_secs(default)))
     };
     Ok(Listener {
@@ -125,21 +154,25 @@ fn listener(section: &mut Section<'_>, warnings: &mut Vec<String>) -> Result<Lis
     })
 }
 
-fn storage(top: &mut Section<'_>, warnings: &mut Vec<String>) -> Result<StorageChoice, ConfigError> {
+fn storage(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<StorageChoice, ConfigError> {
     let mut blocks = top.blocks("storage", &["redb"])?.into_iter();
-    let Some((labels, mut section)) = blocks.next() else {
+    let Some((labels, section)) = blocks.next() else {
         return Err(top.error("storage", "required: write storage \"redb\" { path = \"/var/lib/sparekey\" }"));
     };
     if let Some((_, second)) = blocks.next() {
         return Err(second.error("", "a second storage: there is one store"));
     }
     let choice = match labels.as_slice() {
-        ["redb"] => match section.text("path")? {
-            Some((path, _)) if !path.is_empty() => StorageChoice::Redb { path: PathBuf::from(path) },
-            Some((_, given)) => return Err(given.error("must not be empty")),
-            None => return Err(section.error("path", "required: where the store's file lies")),
-        },
+        ["redb"] => {
+            section.only(&["path"], &[])?;
+            match section.text("path")? {
+                Some((path, _)) if !path.is_empty() => StorageChoice::Redb { path: PathBuf::from(path) },
+                Some((_, given)) => return Err(given.error("must not be empty")),
+                None => return Err(section.error("path", "required: where the store's file lies")),
+            }
+        }
         ["inmem"] => {
+            section.only(&[], &[])?;
             warnings.push("storage \"inmem\": everything is lost when the server stops".to_owned());
             StorageChoice::Memory
         }
@@ -148,21 +181,20 @@ fn storage(top: &mut Section<'_>, warnings: &mut Vec<String>) -> Result<StorageC
             return Err(section.error("", format_args!("the storage is \"redb\" or \"inmem\", not {name:?}")));
         }
     };
-    section.finish(&[])?;
     Ok(choice)
 }
 
-fn devices(top: &mut Section<'_>) -> Result<Vec<DeviceConfig>, ConfigError> {
+fn devices(top: &Section<'_>) -> Result<Vec<DeviceConfig>, ConfigError> {
     let mut out: Vec<DeviceConfig> = Vec::new();
-    for (labels, mut section) in top.blocks("audit", &["file", "NAME"])? {
+    for (labels, section) in top.blocks("audit", &["file", "NAME"])? {
         let [kind, name] = labels[..] else { continue };
         let device = {
             // Options stand in `options` as in OpenBao, or in the block itself.
             let options = section.take("options")?;
-            let mut inside = options.map(|given| given.section()).transpose()?;
-            let mut words = section.rest()?;
-            if let Some(inside) = &mut inside {
-                let more = inside.rest()?;
+            let inside = options.map(|given| given.section()).transpose()?;
+            let mut words = section.rest("options")?;
+            if let Some(inside) = &inside {
+                let more = inside.rest("")?;
                 if let Some((word, _)) = more.iter().find(|(word, _)| words.iter().any(|(name, _)| name == word)) {
                     return Err(inside.error_at(word, "given in the block and in its options: give it once"));
                 }
@@ -186,24 +218,24 @@ fn devices(top: &mut Section<'_>) -> Result<Vec<DeviceConfig>, ConfigError> {
     Ok(out)
 }
 
-fn telemetry(top: &mut Section<'_>) -> Result<Telemetry, ConfigError> {
+fn telemetry(top: &Section<'_>) -> Result<Telemetry, ConfigError> {
     let mut out = Telemetry::default();
-    for (index, (_, mut section)) in top.blocks("telemetry", &[])?.into_iter().enumerate() {
+    for (index, (_, section)) in top.blocks("telemetry", &[])?.into_iter().enumerate() {
         if index > 0 {
             return Err(section.error("", "given before: give it once"));
         }
+        section.only(&["prometheus_retention_time", "disable_hostname"], &[])?;
         if let Some(span) = section.duration("prometheus_retention_time", 0, 366 * 86_400)? {
             out.prometheus_retention_time = span;
         }
         if let Some(disabled) = section.boolean("disable_hostname")? {
             out.disable_hostname = disabled;
         }
-        section.finish(&[])?;
     }
     Ok(out)
 }
 
-fn api_addr(top: &mut Section<'_>) -> Result<Option<String>, ConfigError> {
+fn api_addr(top: &Section<'_>) -> Result<Option<String>, ConfigError> {
     let Some((text, given)) = top.text("api_addr")? else { return Ok(None) };
     let sane = text.parse::<hyper::Uri>().ok().filter(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.query().is_none()
@@ -214,7 +246,7 @@ fn api_addr(top: &mut Section<'_>) -> Result<Option<String>, ConfigError> {
     }
 }
 
-fn mount_path(top: &mut Section<'_>) -> Result<String, ConfigError> {
+fn mount_path(top: &Section<'_>) -> Result<String, ConfigError> {
     let Some((text, given)) = top.text("mount_path")? else { return Ok("backup-codes/".to_owned()) };
     let path = text.trim_matches('/');
     let segment = |segment: &str| {
@@ -231,7 +263,7 @@ fn mount_path(top: &mut Section<'_>) -> Result<String, ConfigError> {
     Ok(format!("{path}/"))
 }
 
-fn log(top: &mut Section<'_>) -> Result<Log, ConfigError> {
+fn log(top: &Section<'_>) -> Result<Log, ConfigError> {
     let levels = [
         ("trace", Level::TRACE),
         ("debug", Level::DEBUG),

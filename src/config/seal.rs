@@ -103,22 +103,23 @@ impl std::fmt::Display for KeySource {
 }
 
 /// Reads the one `seal` block.
-pub(super) fn read(top: &mut Section<'_>) -> Result<SealChoice, ConfigError> {
+pub(super) fn read(top: &Section<'_>) -> Result<SealChoice, ConfigError> {
     let mut blocks = top.blocks("seal", &["shamir"])?.into_iter();
-    let Some((labels, mut section)) = blocks.next() else { return Ok(SealChoice::Shamir) };
+    let Some((labels, section)) = blocks.next() else { return Ok(SealChoice::Shamir) };
     if let Some((_, second)) = blocks.next() {
         return Err(second.error("", "a second seal: a store has one"));
     }
     match labels.as_slice() {
         ["shamir"] => {
-            section.finish(&[])?;
+            section.only(&[], &[])?;
             Ok(SealChoice::Shamir)
         }
         ["static"] => {
-            let current_id = key_id(&mut section, "current_key_id")?;
-            let current_source = key_source(&mut section, "current_key")?;
-            let previous_id = key_id(&mut section, "previous_key_id")?;
-            let previous_source = key_source(&mut section, "previous_key")?;
+            section.only(&["current_key_id", "current_key", "previous_key_id", "previous_key"], &[])?;
+            let current_id = key_id(&section, "current_key_id")?;
+            let current_source = key_source(&section, "current_key")?;
+            let previous_id = key_id(&section, "previous_key_id")?;
+            let previous_source = key_source(&section, "previous_key")?;
             let Some((id, _)) = current_id else {
                 return Err(section.error("current_key_id", "required: a name for the key, such as \"2026-01\""));
             };
@@ -135,7 +136,6 @@ pub(super) fn read(top: &mut Section<'_>) -> Result<SealChoice, ConfigError> {
                 (Some((_, at)), None) => return Err(at.error("needs previous_key beside it")),
                 (None, Some((_, at))) => return Err(at.error("needs previous_key_id beside it")),
             };
-            section.finish(&[])?;
             Ok(SealChoice::Static { current, previous })
         }
         other => {
@@ -145,7 +145,7 @@ pub(super) fn read(top: &mut Section<'_>) -> Result<SealChoice, ConfigError> {
     }
 }
 
-fn key_id<'a>(section: &mut Section<'a>, word: &'static str) -> Result<Option<(String, Given<'a>)>, ConfigError> {
+fn key_id<'a>(section: &Section<'a>, word: &'static str) -> Result<Option<(String, Given<'a>)>, ConfigError> {
     let Some((id, given)) = section.text(word)? else { return Ok(None) };
     if id.is_empty() || id.len() > 128 || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(given.error("1 to 128 characters without spaces"));
@@ -153,10 +153,7 @@ fn key_id<'a>(section: &mut Section<'a>, word: &'static str) -> Result<Option<(S
     Ok(Some((id, given)))
 }
 
-fn key_source<'a>(
-    section: &mut Section<'a>,
-    word: &'static str,
-) -> Result<Option<(KeySource, Given<'a>)>, ConfigError> {
+fn key_source<'a>(section: &Section<'a>, word: &'static str) -> Result<Option<(KeySource, Given<'a>)>, ConfigError> {
     let Some((text, given)) = section.text(word)? else { return Ok(None) };
     let text = Zeroizing::new(text);
     if let Some(name) = text.strip_prefix("env://") {

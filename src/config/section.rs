@@ -1,5 +1,5 @@
-//! A block of the tree, read word by word with Vault's coercions. What was never asked for is refused at the end, with the
-//! words that are near it.
+//! A block of the tree, read word by word with Vault's coercions. A word that the block does not have is refused first of all,
+//! with the words that are near it: it may be why another one seems to be missing.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,6 @@ pub(super) struct Section<'a> {
     path: String,
     line: usize,
     map: &'a Map,
-    known: Vec<&'static str>,
 }
 
 /// A value as a word gave it, with where it stands.
@@ -29,12 +28,11 @@ pub(super) struct Given<'a> {
 impl<'a> Section<'a> {
     /// The whole file.
     pub fn top(file: &'a str, map: &'a Map) -> Self {
-        Section { file, path: String::new(), line: 1, map, known: Vec::new() }
+        Section { file, path: String::new(), line: 1, map }
     }
 
     /// The value of `word`, which may be given once; `null` counts as absent.
-    pub fn take(&mut self, word: &'static str) -> Result<Option<Given<'a>>, ConfigError> {
-        self.known.push(word);
+    pub fn take(&self, word: &'static str) -> Result<Option<Given<'a>>, ConfigError> {
         let mut found = self.map.entries.iter().filter(|(key, _)| key == word).map(|(_, node)| node);
         let first = found.next();
         if let (Some(first), Some(second)) = (first, found.next()) {
@@ -48,7 +46,7 @@ impl<'a> Section<'a> {
         }))
     }
     /// Text; a number or boolean counts as its text.
-    pub fn text(&mut self, word: &'static str) -> Result<Option<(String, Given<'a>)>, ConfigError> {
+    pub fn text(&self, word: &'static str) -> Result<Option<(String, Given<'a>)>, ConfigError> {
         let Some(given) = self.take(word)? else { return Ok(None) };
         match plain(&given.node.value) {
             Some(text) => Ok(Some((text, given))),
@@ -56,7 +54,7 @@ impl<'a> Section<'a> {
         }
     }
     /// A boolean or its text.
-    pub fn boolean(&mut self, word: &'static str) -> Result<Option<bool>, ConfigError> {
+    pub fn boolean(&self, word: &'static str) -> Result<Option<bool>, ConfigError> {
         let Some(given) = self.take(word)? else { return Ok(None) };
         match plain(&given.node.value).as_deref() {
             Some("true" | "True" | "TRUE" | "t" | "T" | "1") => Ok(Some(true)),
@@ -65,7 +63,7 @@ impl<'a> Section<'a> {
         }
     }
     /// A whole number in a range, or its text.
-    pub fn integer(&mut self, word: &'static str, min: u64, max: u64) -> Result<Option<u64>, ConfigError> {
+    pub fn integer(&self, word: &'static str, min: u64, max: u64) -> Result<Option<u64>, ConfigError> {
         let Some(given) = self.take(word)? else { return Ok(None) };
         match plain(&given.node.value).and_then(|text| text.parse().ok()).filter(|number| (min..=max).contains(number))
         {
@@ -74,7 +72,7 @@ impl<'a> Section<'a> {
         }
     }
     /// A duration in seconds or as Vault writes it, in a range of seconds.
-    pub fn duration(&mut self, word: &'static str, min: u64, max: u64) -> Result<Option<Duration>, ConfigError> {
+    pub fn duration(&self, word: &'static str, min: u64, max: u64) -> Result<Option<Duration>, ConfigError> {
         let Some(given) = self.take(word)? else { return Ok(None) };
         let range = Duration::from_secs(min)..=Duration::from_secs(max);
         match plain(&given.node.value).and_then(|text| parse_duration(&text)).filter(|span| range.contains(span)) {
@@ -86,7 +84,7 @@ impl<'a> Section<'a> {
         }
     }
     /// One of these words.
-    pub fn choice<T: Copy>(&mut self, word: &'static str, choices: &[(&str, T)]) -> Result<Option<T>, ConfigError> {
+    pub fn choice<T: Copy>(&self, word: &'static str, choices: &[(&str, T)]) -> Result<Option<T>, ConfigError> {
         let Some((text, given)) = self.text(word)? else { return Ok(None) };
         match choices.iter().find(|(name, _)| *name == text) {
             Some((_, value)) => Ok(Some(*value)),
@@ -97,12 +95,7 @@ impl<'a> Section<'a> {
         }
     }
     /// Every block `word` with its labels, in order, however it was written: as blocks, an object or a list of objects.
-    pub fn blocks(
-        &mut self,
-        word: &'static str,
-        labels: &[&str],
-    ) -> Result<Vec<(Vec<&'a str>, Section<'a>)>, ConfigError> {
-        self.known.push(word);
+    pub fn blocks(&self, word: &'static str, labels: &[&str]) -> Result<Vec<(Vec<&'a str>, Section<'a>)>, ConfigError> {
         let mut out = Vec::new();
         for (_, node) in self.map.entries.iter().filter(|(key, _)| key == word) {
             let mut labelled = Vec::new();
@@ -136,7 +129,7 @@ impl<'a> Section<'a> {
             }
         }
         if labelled.len() == labels.len() {
-            let section = Section { file: self.file, path, line: node.line, map, known: Vec::new() };
+            let section = Section { file: self.file, path, line: node.line, map };
             out.push((labelled.clone(), section));
             return Ok(());
         }
@@ -162,11 +155,11 @@ impl<'a> Section<'a> {
         let line = self.map.entries.iter().find(|(key, _)| key == word).map_or(self.line, |(_, node)| node.line);
         ConfigError::new(self.file, line, &join(&self.path, word), what)
     }
-    /// Takes every word that nothing asked for, with its value as text: a block whose words somebody else knows.
-    pub fn rest(&mut self) -> Result<Vec<(&'a str, String)>, ConfigError> {
+    /// Every word but `known` with its value as text: for a block whose words somebody else knows.
+    pub fn rest(&self, known: &str) -> Result<Vec<(&'a str, String)>, ConfigError> {
         let mut out: Vec<(&'a str, String)> = Vec::new();
         for (key, node) in &self.map.entries {
-            if self.known.contains(&key.as_str()) || matches!(node.value, Value::Null) {
+            if key == known || matches!(node.value, Value::Null) {
                 continue;
             }
             let given = Given { node, path: join(&self.path, key), file: self.file };
@@ -177,20 +170,20 @@ impl<'a> Section<'a> {
         }
         Ok(out)
     }
-    /// Refuses the first word that nothing asked for. `elsewhere` says of some words what to do instead.
-    pub fn finish(self, elsewhere: &[(&str, &str)]) -> Result<(), ConfigError> {
-        let Some((word, node)) = self.map.entries.iter().find(|(key, _)| !self.known.contains(&key.as_str())) else {
+    /// Refuses the first word that is none of `words`. `elsewhere` says of some what to do instead.
+    pub fn only(&self, words: &[&str], elsewhere: &[(&str, &str)]) -> Result<(), ConfigError> {
+        let Some((word, node)) = self.map.entries.iter().find(|(key, _)| !words.contains(&key.as_str())) else {
             return Ok(());
         };
         let path = join(&self.path, word);
         if let Some((_, what)) = elsewhere.iter().find(|(name, _)| name == word) {
             return Err(ConfigError::new(self.file, node.line, &path, what));
         }
-        let near: Vec<_> = self.known.iter().copied().filter(|known| is_near(word, known)).collect();
-        let what = if self.known.is_empty() {
+        let near: Vec<_> = words.iter().copied().filter(|known| is_near(word, known)).collect();
+        let what = if words.is_empty() {
             "unknown: nothing is set in this block".to_owned()
         } else if near.is_empty() {
-            format!("unknown; known here: {}", self.known.join(", "))
+            format!("unknown; known here: {}", words.join(", "))
         } else {
             format!("unknown; did you mean {}?", near.join(" or "))
         };
@@ -210,9 +203,7 @@ impl<'a> Given<'a> {
     /// The block that this value is.
     pub fn section(self) -> Result<Section<'a>, ConfigError> {
         match &self.node.value {
-            Value::Map(map) => {
-                Ok(Section { file: self.file, path: self.path, line: self.node.line, map, known: Vec::new() })
-            }
+            Value::Map(map) => Ok(Section { file: self.file, path: self.path, line: self.node.line, map }),
             _ => Err(self.wants("an object")),
         }
     }
