@@ -20,6 +20,7 @@ pub mod error;
 pub mod host;
 pub mod http;
 pub mod ledger;
+pub mod process;
 pub mod random;
 pub mod sources;
 pub mod storage;

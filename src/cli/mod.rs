@@ -1,5 +1,11 @@
 //! The command line: one file a subcommand.
 
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::process;
+
 pub mod audit;
 pub mod client;
 pub mod demo;
@@ -7,7 +13,47 @@ pub mod dev;
 pub mod import;
 pub mod server;
 
+/// Keeps backup MFA codes under seal and lets them out one at a time, on the record.
+#[derive(Parser)]
+#[command(name = "sparekey", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Server(server::Args),
+    /// Check audit files offline.
+    Audit(audit::Args),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sparekey server --dev                          an unsealed server in memory, to try things out
+  sparekey server --config /etc/sparekey.hcl     a server on its store
+  sparekey audit verify /var/log/sparekey/audit.log
+
+Exit codes:
+  0  done
+  1  wrong usage, or something on this machine (a file, the configuration, no connection)
+  2  the server, or the check, said no";
+
 /// Runs the command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    process::quiet_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, and are no failure.
+            let failed = error.use_stderr();
+            let _ = error.print();
+            return ExitCode::from(u8::from(failed));
+        }
+    };
+    match cli.command {
+        Command::Server(args) => server::run(args),
+        Command::Audit(args) => audit::run(args),
+    }
 }

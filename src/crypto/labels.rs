@@ -17,6 +17,10 @@
 //! | `ledger_entry` | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
 //! | `fingerprint` | `fingerprint` | input of HMAC | account id (16), canonical code |
 //! | `hash` | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
+//! | [`seal_root`] | `seal/root` | AAD | holder, shares (4), threshold (4), key id, recovery check (32 or none) |
+//! | [`seal_recovery`] | `seal/recovery` | HKDF info under the root key | – |
+//!
+//! The seal record is read before any mount id is known: its own random id stands in the mount id's field.
 
 use super::keyring::HashPurpose;
 
@@ -69,6 +73,23 @@ impl<S: Sink> Row<S> {
 
 fn label(purpose: &str, mount_id: &[u8; 16]) -> Row<Label> {
     Row::begin(Label(Vec::with_capacity(160)), purpose, mount_id)
+}
+
+/// AAD of the root key in the seal record `record_id`: everything that can be read of the record without a key.
+pub fn seal_root(
+    record_id: &[u8; 16],
+    holder: &str,
+    (shares, threshold): (u8, u8),
+    key_id: &str,
+    recovery_check: &[u8],
+) -> Label {
+    let row = label("seal/root", record_id).field(holder.as_bytes());
+    row.number(shares.into()).number(threshold.into()).field(key_id.as_bytes()).field(recovery_check).end()
+}
+
+/// Info of the key under which the seal record's recovery key is recognised.
+pub fn seal_recovery(record_id: &[u8; 16]) -> Label {
+    label("seal/recovery", record_id).end()
 }
 
 /// Info of the key that seals the keyring.

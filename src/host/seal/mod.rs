@@ -1,1 +1,226 @@
-//! To come.
+//! Seals: who holds the key that opens the root key. Under `shamir` people do, a share each; under `static` the machine does.
+//!
+//! The root key never leaves this module except by [`Progress::Root`], [`Initialised`] and [`Seal::auto_unseal`]; the host
+//! opens the keyring with it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::crypto::secret::Key;
+use crate::error::{Error, Kind, Result};
+use crate::random::Random;
+use crate::storage::{Found, Get, PutError, Revision, Storage, StorageError, Write};
+
+mod fixed;
+mod initialise;
+mod record;
+mod shamir;
+#[cfg(test)]
+mod tests;
+
+pub use fixed::{NamedKey, StaticKeys, parse_key};
+pub use initialise::{InitShares, Initialised};
+pub use record::KEY;
+pub use shamir::{Share, parse_share};
+
+use record::{Broken, Holder, Quorum, Record, Recovery};
+use shamir::Attempt;
+
+/// Which seal the configuration names.
+pub enum SealConfig {
+    /// Shares of the unseal key, given out at initialisation.
+    Shamir,
+    /// A key from the environment or a file; the store unseals by itself.
+    Static(StaticKeys),
+}
+
+/// What `sys/seal-status` says of the seal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealStatus {
+    /// `shamir` or `static`.
+    pub kind: &'static str,
+    /// Shares needed; recovery shares under a static seal. Zero before initialisation.
+    pub t: u8,
+    /// Shares in all, likewise.
+    pub n: u8,
+    /// Shares given so far.
+    pub progress: u8,
+    /// A UUID while shares are being given, else empty.
+    pub nonce: String,
+    /// Whether `t` and `n` speak of recovery keys.
+    pub recovery: bool,
+}
+
+/// What came of a share.
+pub enum Progress {
+    /// More shares are needed.
+    More(SealStatus),
+    /// The shares open the root key.
+    Root(Key),
+}
+
+/// The seal of one store.
+pub struct Seal {
+    config: SealConfig,
+    storage: Arc<dyn Storage>,
+    random: Arc<dyn Random>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    attempt: Attempt,
+    /// The quorum in the record when it was last read.
+    quorum: Option<Quorum>,
+}
+
+impl Seal {
+    /// A seal over the raw storage, below the barrier.
+    pub fn new(config: SealConfig, storage: Arc<dyn Storage>, random: Arc<dyn Random>) -> Self {
+        Seal { config, storage, random, state: Mutex::default() }
+    }
+
+    /// Whether the store has a seal record. A record of another kind of seal, or a corrupt one, is an error.
+    pub async fn initialized(&self) -> Result<bool> {
+        Ok(self.record().await?.is_some())
+    }
+
+    /// The seal as of the last time its record was read (by [`Seal::initialized`], for one).
+    pub fn status(&self) -> SealStatus {
+        let state = self.state();
+        let (kind, recovery) = match self.config {
+            SealConfig::Shamir => ("shamir", false),
+            SealConfig::Static(_) => ("static", true),
+        };
+        SealStatus {
+            kind,
+            t: state.quorum.map_or(0, |quorum| quorum.threshold),
+            n: state.quorum.map_or(0, |quorum| quorum.shares),
+            progress: state.attempt.progress(),
+            nonce: state.attempt.nonce().to_owned(),
+            recovery,
+        }
+    }
+
+    /// Takes one share. Wrong shares are only noticed when the threshold is reached; then all of them are forgotten.
+    pub async fn unseal(&self, share: &[u8]) -> Result<Progress> {
+        let (record, _) = self.record().await?.ok_or_else(|| Error::invalid("Vault is not initialized"))?;
+        let Holder::Shamir(quorum) = record.holder else {
+            return Err(Error::invalid(
+                "seal type static unseals by itself and takes no shares; recovery keys do not unseal",
+            ));
+        };
+        let given = self.state().attempt.add(share, quorum.threshold, &*self.random)?;
+        match given {
+            None => Ok(Progress::More(self.status())),
+            Some(shares) => match shamir::combine(&shares).and_then(|key| record.unwrap(&key)) {
+                Some(root) => Ok(Progress::Root(root)),
+                None => Err(Error::invalid(WRONG_SHARES)),
+            },
+        }
+    }
+
+    /// Forgets the shares given so far.
+    pub fn reset(&self) {
+        self.state().attempt = Attempt::default();
+    }
+
+    /// Opens the root key without anybody's help: `None` under Shamir or before initialisation. A store that the previous key
+    /// wrapped is wrapped anew under the current one.
+    pub async fn auto_unseal(&self) -> Result<Option<Key>> {
+        let SealConfig::Static(StaticKeys { current, previous }) = &self.config else { return Ok(None) };
+        let Some((record, revision)) = self.record().await? else { return Ok(None) };
+        let Holder::Static { key_id, .. } = &record.holder else { return Ok(None) };
+        if *key_id == current.id {
+            return open(&record, current).map(Some);
+        }
+        let Some(previous) = previous.as_ref().filter(|previous| previous.id == *key_id) else {
+            return Err(sealed(format!(
+                "the store is sealed under key id {key_id:?}, the configuration names {:?}: give that key as previous_key",
+                current.id
+            )));
+        };
+        let root = open(&record, previous)?;
+        let rewrapped = record.rewrap(&current.id, &root, &current.key, &*self.random).map_err(Error::internal)?;
+        let value = rewrapped.encode().map_err(Error::internal)?;
+        let write = Write::put(KEY, crate::storage::Expect::At(revision), value, &*self.random);
+        match self.storage.put_all(vec![write]).await {
+            // Another node was first: it holds the same keys, and the root key is the same.
+            Ok(()) | Err(PutError::Conflict { .. }) => Ok(Some(root)),
+            Err(error) => Err(Error::internal(error)),
+        }
+    }
+
+    /// Whether these recovery shares are a quorum of the ones given out at initialisation. Needs the root key, so the store
+    /// must be unsealed.
+    pub async fn is_recovery_quorum(&self, root: &Key, shares: &[Share]) -> Result<bool> {
+        use subtle::ConstantTimeEq;
+        let Some((record, _)) = self.record().await? else { return Ok(false) };
+        let Holder::Static { recovery: Some(Recovery { quorum, check }), .. } = &record.holder else {
+            return Ok(false);
+        };
+        if shares.len() < usize::from(quorum.threshold) || shares.len() > usize::from(quorum.shares) {
+            return Ok(false);
+        }
+        let found = shamir::combine(shares).and_then(|key| record::recovery_check(&record.id, root, &key));
+        Ok(found.is_some_and(|found| bool::from(found.ct_eq(&**check))))
+    }
+
+    async fn record(&self) -> Result<Option<(Record, Revision)>> {
+        let found = self.storage.get_many(vec![Get::new(KEY)]).await.map_err(Error::internal)?;
+        let (bytes, revision) = match found.into_iter().next() {
+            Some(Found::Value(bytes, revision)) => (bytes, revision),
+            Some(Found::Absent) => {
+                self.state().quorum = None;
+                return Ok(None);
+            }
+            Some(Found::Unchanged) | None => return Err(Error::internal("the store did not answer the read")),
+        };
+        let record = Record::decode(&bytes).map_err(corrupt)?;
+        match (&self.config, &record.holder) {
+            (SealConfig::Shamir, Holder::Shamir(_)) | (SealConfig::Static(_), Holder::Static { .. }) => {}
+            (SealConfig::Shamir, Holder::Static { .. }) => return Err(other_kind("static", "shamir")),
+            (SealConfig::Static(_), Holder::Shamir(_)) => return Err(other_kind("shamir", "static")),
+        }
+        self.state().quorum = record.quorum();
+        Ok(Some((record, revision)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    fn quorum(&self) -> Option<Quorum> {
+        match &self.holder {
+            Holder::Shamir(quorum) => Some(*quorum),
+            Holder::Static { recovery, .. } => recovery.as_ref().map(|recovery| recovery.quorum),
+        }
+    }
+}
+
+const WRONG_SHARES: &str = "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message authentication failed";
+
+fn open(record: &Record, key: &NamedKey) -> Result<Key> {
+    record.unwrap(&key.key).ok_or_else(|| {
+        sealed(format!(
+            "the key named {:?} does not open the seal record: it is another key, or the record was altered",
+            key.id
+        ))
+    })
+}
+
+fn corrupt(broken: Broken) -> Error {
+    Error::internal(StorageError::Corrupt { key: KEY.to_owned(), source: Box::new(broken) })
+}
+
+fn other_kind(stored: &str, configured: &str) -> Error {
+    sealed(format!(
+        "the store was initialised with seal \"{stored}\", the configuration says seal \"{configured}\": name the former one"
+    ))
+}
+
+/// A reason to stay sealed that only the operator may read.
+fn sealed(cause: String) -> Error {
+    Error::new(Kind::Unavailable, "Vault is sealed").with_source(cause)
+}

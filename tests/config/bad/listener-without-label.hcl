@@ -1,0 +1,4 @@
+storage "inmem" {}
+listener {
+  tls_disable = true
+}

@@ -1,0 +1,8 @@
+storage "inmem" {}
+listener "tcp" {
+  tls_disable = true
+}
+seal "static" {
+  current_key_id = "a"
+  current_key = "env://"
+}

@@ -1,0 +1,5 @@
+storage "inmem" {}
+listener "tcp" {
+  tls_disable = true
+  max_request_size = 99999999999
+}

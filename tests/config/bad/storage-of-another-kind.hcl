@@ -1,0 +1,6 @@
+storage "raft" {
+  path = "/data"
+}
+listener "tcp" {
+  tls_disable = true
+}

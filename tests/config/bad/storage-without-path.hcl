@@ -1,0 +1,5 @@
+storage "redb" {
+}
+listener "tcp" {
+  tls_disable = true
+}

@@ -1,0 +1,8 @@
+storage "inmem" {}
+listener "tcp" {
+  tls_disable = true
+}
+telemetry {
+}
+telemetry {
+}

@@ -1,0 +1,5 @@
+storage "inmem" {}
+listener "tcp" {
+  tls_disable = true
+  tls_require_and_verify_client_cert = true
+}

@@ -1,0 +1,6 @@
+storage "inmem" {}
+listener "tcp" {
+  tls_disable = true
+}
+
+max_lease_ttl = "768h"

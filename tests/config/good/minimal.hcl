@@ -1,0 +1,6 @@
+storage "redb" {
+  path = "data"
+}
+listener "tcp" {
+  tls_disable = true
+}
