@@ -6,6 +6,7 @@
 //! asked, so that nobody learns it from a refusal.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 

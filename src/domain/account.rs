@@ -1,14 +1,15 @@
 //! An account: its sets, its enrollments, what it owes. Every change is decided here, on a copy that the storage write then
 //! accepts or refuses as a whole.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
+use crate::domain::about::About;
 use crate::domain::enrollment::{Enrollment, Verdict, Weight};
 use crate::domain::fingerprints::Fingerprints;
+use crate::domain::obligation::{Obligation, Retrieval};
 use crate::domain::profile::{OnLapse, Order, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::set::{Cause, End, Set, Slot, Status};
@@ -18,51 +19,6 @@ use crate::domain::time::Timestamp;
 pub const ENDED_KEPT: usize = 4;
 /// Most retrievals that are remembered for `max_retrievals`.
 const RETRIEVALS_KEPT: usize = 1024;
-
-/// A new set is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct Obligation {
-    /// Since the first retrieval.
-    #[n(0)]
-    pub since: Timestamp,
-    /// Until then; never extended.
-    #[n(1)]
-    pub by: Timestamp,
-    /// The generation that must be replaced.
-    #[n(2)]
-    pub generation: u32,
-}
-
-/// One retrieval that still counts against a role's `max_retrievals`.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Retrieval {
-    /// Keyed hash of role, issuer and subject.
-    #[n(0)]
-    pub by: ByteArray<32>,
-    /// When it stops counting.
-    #[n(1)]
-    pub until: Timestamp,
-}
-
-/// What people say about an account.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
-pub struct About {
-    /// Who answers for it.
-    #[n(0)]
-    pub owner: String,
-    /// The name to log in with.
-    #[n(1)]
-    pub login_name: String,
-    /// Where the code is typed.
-    #[n(2)]
-    pub login_url: String,
-    /// Issuer names, `host-seal` or accounts that hang on it.
-    #[n(3)]
-    pub protects: Vec<String>,
-    /// Free labels.
-    #[n(4)]
-    pub labels: BTreeMap<String, String>,
-}
 
 /// How a set stands at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

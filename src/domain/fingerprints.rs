@@ -1,6 +1,6 @@
 //! What is remembered of every code that was ever in a set of an account: enough to recognise it, not to read it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -61,7 +61,7 @@ impl Fingerprints {
     pub fn expire(&mut self, now: Timestamp) {
         self.generations.retain(|one| one.until > now);
     }
-    fn all(&self) -> HashSet<[u8; PRINT]> {
+    fn all(&self) -> BTreeSet<[u8; PRINT]> {
         self.generations.iter().flat_map(|one| one.prints.as_chunks::<PRINT>().0.iter().copied()).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The rules, pure: what an account, a set, a code, a profile and a role are and how they may change. No I/O, no clock, no
 //! randomness of its own; a test reads the `use` lines and fails otherwise.
 
+pub mod about;
 pub mod account;
 pub mod code;
 pub mod enrollment;
@@ -9,6 +10,7 @@ pub mod fingerprints;
 pub mod glob;
 pub mod issuer;
 pub mod name;
+pub mod obligation;
 pub mod profile;
 pub mod pubkey;
 pub mod refusal;

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::auth::Caller;
-use crate::domain::account::{About, Account, Standing};
+use crate::domain::about::About;
+use crate::domain::account::{Account, Standing};
 use crate::domain::fields::{Fields, Given};
 use crate::domain::name::{AccountName, record_name};
 use crate::domain::profile::Profile;

@@ -196,6 +196,8 @@ impl<'e> Attempt<'e> {
     /// The writes of this try, in their order: claims and events, archives, the record, then what follows from it.
     pub fn writes(mut self) -> Result<Vec<Write>> {
         let mut writes = std::mem::take(&mut self.before);
+        let ended = self.record.account.settle(self.now);
+        self.archived.extend(ended);
         for set in std::mem::take(&mut self.archived) {
             let key = keys::archived_set(&self.record.account.id, set.generation);
             writes.push(self.archive(key, record::encode(&set))?);

@@ -132,8 +132,7 @@ pub async fn write<T: Configuration>(engine: &Engine, call: Call) -> Result<Resp
     let data = call.request.data.clone();
     let mut missing = Vec::new();
     let mut response = commit::<T>(engine, &call.request, &key, |old| {
-        let old = old.or_else(|| T::built_in(&name));
-        let new = T::change(old.as_ref(), &name, &mut Fields::new(data.clone()))?;
+        let new = T::change(old, &name, &mut Fields::new(data.clone()))?;
         missing = new.names();
         Ok(Some(new))
     })
@@ -164,7 +163,7 @@ pub async fn read_settings(engine: &Engine, _call: Call) -> Result<Response> {
 pub async fn write_settings(engine: &Engine, call: Call) -> Result<Response> {
     let data = call.request.data.clone();
     commit::<Settings>(engine, &call.request, keys::CONFIG, |old| {
-        Settings::update(&old.unwrap_or_default(), &mut Fields::new(data.clone())).map(Some)
+        Settings::update(old.unwrap_or(&Settings::default()), &mut Fields::new(data.clone())).map(Some)
     })
     .await
 }
@@ -196,16 +195,18 @@ async fn commit<T: Configuration>(
     engine: &Engine,
     request: &Request,
     key: &str,
-    mut change: impl FnMut(Option<T>) -> Result<Option<T>>,
+    mut change: impl FnMut(Option<&T>) -> Result<Option<T>>,
 ) -> Result<Response> {
     for _ in 0..TRIES {
         let gets = vec![Get::new(key), Get::new(keys::CONFIG_LEDGER)];
         let mut found = engine.storage.get_many(gets).await.map_err(storage_failed)?.into_iter();
         let (old, revision) = parse::<T>(key, found.next())?;
         let (mut ledger, ledger_at) = read_ledger(found.next())?;
+        let built_in = || T::built_in(key.strip_prefix(T::FOLDER).unwrap_or_default());
+        let old = old.or_else(built_in);
+        let new = change(old.as_ref())?;
         let before = old.as_ref().map(T::show);
-        let new = change(old)?;
-        let after = new.as_ref().map(T::show);
+        let after = new.as_ref().map(T::show).or_else(|| built_in().as_ref().map(T::show));
         if before == after {
             return Ok(Response::empty());
         }

@@ -38,11 +38,9 @@ impl Engine {
         }
         let issuers = self.issuers_of(&mut snapshot, &role).await?;
         let now = self.clock.now();
-        let token = auth::Token::parse(jwt).map_err(|refusal| refusal.for_login())?;
-        let mut assertion = self.verifier.verify(&token, &issuers, now).await.map_err(|refusal| refusal.for_login())?;
-        let grant =
-            auth::judge_login(&role.rule, name, &assertion, now, remote).map_err(|refusal| refusal.for_login())?;
-        assertion.presented = auth::Presented::Login;
+        let (grant, assertion) = auth::login(&self.verifier, &role.rule, name, &issuers, jwt, now, remote)
+            .await
+            .map_err(|refusal| refusal.for_login())?;
         Ok(Login { grant, assertion })
     }
 

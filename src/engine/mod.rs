@@ -98,7 +98,8 @@ impl Engine {
                 "not in an address: addresses are logged; send it in the body of an update",
             ));
         }
-        let account = AccountName::parse(&matched.name).ok();
+        // A list is filtered name by name: its own path is a folder, not an account.
+        let account = AccountName::parse(&matched.name).ok().filter(|_| request.operation != Operation::List);
         match matched.operation.need {
             Need::Configure => {
                 self.may(&request.caller, crate::domain::role::Capability::Administer, None, request.remote).await?

@@ -10,7 +10,7 @@ use crate::auth::Grant;
 use crate::crypto::envelope::{self, Place, SealedCode};
 use crate::crypto::keyring::HashPurpose;
 use crate::crypto::secret::CodeText;
-use crate::domain::account::Obligation;
+use crate::domain::obligation::Obligation;
 use crate::domain::profile::Profile;
 use crate::domain::refusal::Refusal;
 use crate::domain::role::Capability;

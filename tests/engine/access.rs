@@ -32,10 +32,18 @@ async fn configuration_and_metadata_need_root_or_a_role_that_says_so() {
     let bench = Bench::new().await;
     bench.store("a", &CODES).await;
     let paths = [
-        (Operation::Read, "config"), (Operation::Update, "config"), (Operation::Read, "roles/admin"),
-        (Operation::List, "roles/"), (Operation::Delete, "roles/admin"), (Operation::Update, "issuers/x"),
-        (Operation::Update, "accounts/a"), (Operation::Delete, "accounts/a"), (Operation::Read, "accounts/a"),
-        (Operation::List, "accounts/"), (Operation::Read, "history/a"), (Operation::Read, "config/history"),
+        (Operation::Read, "config"),
+        (Operation::Update, "config"),
+        (Operation::Read, "roles/admin"),
+        (Operation::List, "roles/"),
+        (Operation::Delete, "roles/admin"),
+        (Operation::Update, "issuers/x"),
+        (Operation::Update, "accounts/a"),
+        (Operation::Delete, "accounts/a"),
+        (Operation::Read, "accounts/a"),
+        (Operation::List, "accounts/"),
+        (Operation::Read, "history/a"),
+        (Operation::Read, "config/history"),
     ];
     for (operation, path) in paths {
         let answer = bench.send(operation, path, json!({}), Caller::Anonymous, None).await;
@@ -122,7 +130,9 @@ async fn wrong_names_are_refused_with_the_right_spelling() {
 #[tokio::test]
 async fn what_is_not_built_is_refused_by_name() {
     let bench = Bench::new().await;
-    for path in ["verify/a", "check/a", "outcome/a", "confirm/a", "issue/a", "approvals/x", "report/posture", "config/keys"] {
+    for path in
+        ["verify/a", "check/a", "outcome/a", "confirm/a", "issue/a", "approvals/x", "report/posture", "config/keys"]
+    {
         let answer = bench.act(path, json!({})).await;
         assert!(answer.status == 404 && answer.error.contains("not built yet"), "{path}: {answer:?}");
     }
@@ -136,8 +146,11 @@ async fn capabilities_follow_the_role() {
     assert_eq!(bench.engine.capabilities(&root, "retrieve/a").await.unwrap(), ["root"]);
     let jane = login(&bench, "admin").await;
     for (path, expected) in [
-        ("retrieve/a", vec!["update"]), ("accounts/a", vec!["list", "read"]), ("config", vec!["deny"]),
-        ("nonsense", vec!["deny"]), ("events/idp", vec!["update"]),
+        ("retrieve/a", vec!["update"]),
+        ("accounts/a", vec!["list", "read"]),
+        ("config", vec!["deny"]),
+        ("nonsense", vec!["deny"]),
+        ("events/idp", vec!["update"]),
     ] {
         assert_eq!(bench.engine.capabilities(&jane, path).await.unwrap(), expected, "{path}");
     }

@@ -71,7 +71,9 @@ async fn an_import_that_archives_goes_on_where_it_died() {
 #[tokio::test]
 async fn an_act_that_archives_the_ledger_goes_on_where_it_died() {
     let mut prepare: Vec<(&str, Value)> = vec![("sets/a", json!({"codes": CODES}))];
-    prepare.extend((0..62).map(|number| ("enroll/a", json!({"enrollment_id": format!("e{number}"), "occurred_at": 1_000}))));
+    prepare.extend(
+        (0..62).map(|number| ("enroll/a", json!({"enrollment_id": format!("e{number}"), "occurred_at": 1_000}))),
+    );
     die_and_repeat(&prepare, "retrieve/a", json!({}), |account, moment| {
         assert_eq!(account["remaining"], 3, "{moment}");
     })

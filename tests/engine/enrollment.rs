@@ -17,7 +17,10 @@ async fn an_enrollment_ends_older_sets_and_tells_how_to_go_on() {
     let dead = bench.act("retrieve/github/acme", json!({})).await;
     assert_eq!((dead.status, dead.word()), (INVALID, "ended"), "{dead:?}");
     let account = bench.read("accounts/github/acme").await;
-    assert_eq!((&account["sets"][0]["cause"], &account["sets"][0]["destroyed"]), (&json!("re-enrollment"), &json!(true)));
+    assert_eq!(
+        (&account["sets"][0]["cause"], &account["sets"][0]["destroyed"]),
+        (&json!("re-enrollment"), &json!(true))
+    );
     assert!(account["warnings"].as_array().unwrap().contains(&json!("no-fallback")));
 
     let unnamed = bench.act("sets/github/acme", json!({"codes": FRESH})).await;

@@ -197,7 +197,14 @@ impl Bench {
     }
 
     /// Sends a request and opens what it discloses against the audit's receipt.
-    pub async fn send(&self, operation: Operation, path: &str, body: Value, caller: Caller, wrap: Option<Wrap>) -> Answer {
+    pub async fn send(
+        &self,
+        operation: Operation,
+        path: &str,
+        body: Value,
+        caller: Caller,
+        wrap: Option<Wrap>,
+    ) -> Answer {
         let id = format!("r{}", self.counter.fetch_add(1, Ordering::SeqCst));
         self.send_as(&id, operation, path, body, caller, wrap).await
     }

@@ -15,7 +15,8 @@ async fn a_long_history_is_paged_and_verifies_to_its_head() {
     }
     let all = bench.root(Operation::Read, "history/a", json!({"limit": 1000, "verify": true})).await.data;
     assert_eq!((&all["verified"], &all["head"]["seq"]), (&json!(true), &json!(151)));
-    let seqs: Vec<u64> = all["entries"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+    let seqs: Vec<u64> =
+        all["entries"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=151).collect::<Vec<_>>());
     for after in [0, 31, 32, 33, 100, 140] {
         let page = bench.root(Operation::Read, "history/a", json!({"after": after, "limit": 40})).await.data;

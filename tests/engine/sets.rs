@@ -13,7 +13,10 @@ async fn a_new_set_supersedes_and_destroys_the_former() {
     assert_eq!((&answer.data["generation"], &answer.data["superseded"]), (&json!(2), &json!([1])), "{answer:?}");
     let account = bench.read("accounts/github/acme").await;
     let first = &account["sets"][0];
-    assert_eq!((&first["status"], &first["cause"], &first["destroyed"]), (&json!("superseded"), &json!("newer-set"), &json!(true)));
+    assert_eq!(
+        (&first["status"], &first["cause"], &first["destroyed"]),
+        (&json!("superseded"), &json!("newer-set"), &json!(true))
+    );
     assert_eq!(first["slots"][0]["state"], "void");
     assert_eq!(account["active_generation"], 2);
     assert_eq!(account["warnings"], json!(["low", "unconfirmed"]));
@@ -67,7 +70,8 @@ async fn what_the_profile_demands_is_demanded() {
     let odd = bench.act("sets/github/acme", store(json!(["abcde-12345", "xyzzy-12345"]))).await;
     assert!(odd.error.contains("code 2 has characters outside"), "{odd:?}");
     assert_eq!(bench.act("sets/github/acme", store(json!(["abcde-12345", "abcde-12346"]))).await.status, 200);
-    let other = bench.act("sets/github/acme", json!({"codes": ["abcde-99999", "abcde-88888"], "profile": "escrowed"})).await;
+    let other =
+        bench.act("sets/github/acme", json!({"codes": ["abcde-99999", "abcde-88888"], "profile": "escrowed"})).await;
     assert!(other.error.contains("profile: the account has profile strict"), "{other:?}");
 }
 
@@ -116,7 +120,8 @@ async fn free_text_that_contains_a_code_is_refused_in_any_spelling() {
         assert_eq!(bench.root(Operation::Update, "accounts/github/acme", labels).await.word(), "labels");
         assert_eq!(bench.act("retrieve/github/acme", json!({"idempotency_key": text})).await.word(), "idempotency_key");
     }
-    let code = bench.act("retrieve/github/acme", json!({"reason": "locked out of github", "ticket": "INC-11111"})).await.code;
+    let code =
+        bench.act("retrieve/github/acme", json!({"reason": "locked out of github", "ticket": "INC-11111"})).await.code;
     assert_eq!(code.as_deref(), Some(CODES[0]));
     let answer = bench.act("retrieve/github/acme", json!({"ticket": "aaaaa11111"})).await;
     assert_eq!(answer.word(), "ticket", "a spent code is still a code: {answer:?}");

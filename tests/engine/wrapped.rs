@@ -13,13 +13,8 @@ async fn wrapped(bench: &Bench, mark: u8, secs: u64, key: &str) -> Answer {
 }
 
 async fn unwrap(bench: &Bench, mark: u8) -> Answer {
-    let unwrap = Unwrap {
-        account: "a".into(),
-        token_hash: [mark; 32],
-        record: None,
-        request_id: "u1".into(),
-        remote: None,
-    };
+    let unwrap =
+        Unwrap { account: "a".into(), token_hash: [mark; 32], record: None, request_id: "u1".into(), remote: None };
     bench.open(bench.engine.unwrap(unwrap).await).await
 }
 
@@ -36,7 +31,8 @@ async fn a_wrapped_code_is_opened_once() {
     let again = unwrap(&bench, 1).await;
     assert_eq!((again.status, again.error.as_str()), (INVALID, "wrapping token is not valid or does not exist"));
     let history = bench.read("history/a").await;
-    let acts: Vec<&str> = history["entries"].as_array().unwrap().iter().map(|entry| entry["act"].as_str().unwrap()).collect();
+    let acts: Vec<&str> =
+        history["entries"].as_array().unwrap().iter().map(|entry| entry["act"].as_str().unwrap()).collect();
     assert_eq!(acts, ["store", "retrieve", "unwrap"]);
     let repeat = wrapped(&bench, 3, 60, "k1").await;
     assert_eq!((&repeat.code, &repeat.data["done"]), (&None, &json!(true)), "after the unwrap a repeat answers done");
