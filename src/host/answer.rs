@@ -20,7 +20,7 @@ pub enum Answer {
         /// The status.
         status: u16,
         /// The document; wiped when sent, since `init` answers with key shares.
-        json: Zeroizing<Vec<u8>>,
+        document: Zeroizing<Vec<u8>>,
     },
     /// A status without a body.
     Empty {
@@ -32,11 +32,15 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// `document` as it stands, with `status`.
-    pub fn bare(status: u16, document: &impl Serialize) -> Answer {
-        let mut json = Zeroizing::new(Vec::with_capacity(1024));
-        match serde_json::to_writer(&mut *json, document) {
-            Ok(()) => Answer::Bare { status, json },
+    /// `document` as it stands, with `status`. `room` is how many bytes it will take at most, so that the buffer does not move
+    /// and leave a copy behind.
+    pub fn bare(status: u16, document: &impl Serialize, room: usize) -> Answer {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        match serde_json::to_writer(&mut *bytes, document) {
+            Ok(()) => {
+                bytes.push(b'\n');
+                Answer::Bare { status, document: bytes }
+            }
             Err(error) => Answer::Refused(Refusal::from(Error::internal(error))),
         }
     }

@@ -20,10 +20,7 @@ const STRICT: HeaderValue = HeaderValue::from_static("max-age=31536000; includeS
 pub fn reply(answer: Answer) -> Reply {
     match answer {
         Answer::Logical(envelope) => json(200, envelope::bytes(*envelope)),
-        Answer::Bare { status, mut json: bytes } => {
-            bytes.push(b'\n');
-            json(status, bytes)
-        }
+        Answer::Bare { status, document } => json(status, document),
         Answer::Empty { status } => standard(status, Full::default()),
         Answer::Refused(refusal) => refused(&refusal),
     }

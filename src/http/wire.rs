@@ -24,9 +24,9 @@ pub fn head(parts: &Parts, remote: Option<SocketAddr>) -> Result<Call, Reply> {
     let path = path(&parts.uri)?;
     let mut query = match parts.uri.query() {
         None | Some("") => Map::new(),
-        Some(text) => form::pairs(text).ok_or_else(|| {
-            refuse(400, "query: at most 256 pairs, percent-encoded UTF-8")
-        })?,
+        Some(text) => {
+            form::pairs(text).ok_or_else(|| refuse(400, "query: at most 256 pairs, percent-encoded UTF-8"))?
+        }
     };
     if query.contains_key("jwt") {
         return Err(refuse(400, "jwt: not in the query string, since URLs are logged; send it in the body of a write"));
