@@ -1,4 +1,8 @@
-//! The HTTP face: Vault's conventions on the wire, translated into engine and host requests.
+//! The HTTP face: Vault's conventions on the wire, translated into calls to the host, and its answers into responses.
 
+pub mod body;
+pub mod form;
+pub mod json;
+pub mod render;
 pub mod tls;
 pub mod wire;

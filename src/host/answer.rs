@@ -1,0 +1,225 @@
+//! What the host answers, before it is bytes: Vault's envelope, bare documents, statuses without a body, errors.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::call::Token;
+use crate::auth::Caller;
+use crate::crypto::secret::CodeText;
+use crate::error::{Error, Kind};
+
+/// An answer to one call.
+pub enum Answer {
+    /// 200 with Vault's envelope.
+    Logical(Box<Envelope>),
+    /// A JSON document without envelope.
+    Bare {
+        /// The status.
+        status: u16,
+        /// The document; wiped when sent, since `init` answers with key shares.
+        document: Zeroizing<Vec<u8>>,
+    },
+    /// A status without a body.
+    Empty {
+        /// The status.
+        status: u16,
+    },
+    /// An error in Vault's shape.
+    Refused(Refusal),
+}
+
+impl Answer {
+    /// `document` as it stands, with `status`. `room` is how many bytes it will take at most, so that the buffer does not move
+    /// and leave a copy behind.
+    pub fn bare(status: u16, document: &impl Serialize, room: usize) -> Answer {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        match serde_json::to_writer(&mut *bytes, document) {
+            Ok(()) => {
+                bytes.push(b'\n');
+                Answer::Bare { status, document: bytes }
+            }
+            Err(error) => Answer::Refused(Refusal::from(Error::internal(error))),
+        }
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Answer::Refused(refusal)
+    }
+}
+
+/// Vault's envelope.
+pub struct Envelope {
+    /// The request's id; empty where the answer is a wrapping.
+    pub request_id: String,
+    /// What is told.
+    pub data: Data,
+    /// The wrapping that stands for the answer.
+    pub wrap_info: Option<WrapInfo>,
+    /// Vault's warnings.
+    pub warnings: Vec<String>,
+    /// A token that was made or renewed.
+    pub auth: Option<Auth>,
+    /// Whether the keys of `data` also stand beside it, as on Vault's oldest paths.
+    pub flattened: bool,
+}
+
+impl Envelope {
+    /// An envelope around `data`. The pipeline puts the request id in.
+    pub fn data(data: Map<String, Value>) -> Envelope {
+        Envelope::around(Data::Fields(data))
+    }
+    /// An envelope around `auth`.
+    pub fn auth(auth: Auth) -> Envelope {
+        Envelope { auth: Some(auth), ..Envelope::around(Data::Null) }
+    }
+    /// An envelope that carries `wrap_info` in place of an answer.
+    pub fn wrapped(wrap_info: WrapInfo) -> Envelope {
+        Envelope { wrap_info: Some(wrap_info), ..Envelope::around(Data::Null) }
+    }
+    /// An envelope around what the engine or a wrapping holds.
+    pub fn around(data: Data) -> Envelope {
+        Envelope {
+            request_id: String::new(),
+            data,
+            wrap_info: None,
+            warnings: Vec::new(),
+            auth: None,
+            flattened: false,
+        }
+    }
+}
+
+/// The `data` of an envelope.
+pub enum Data {
+    /// `null`.
+    Null,
+    /// An object.
+    Fields(Map<String, Value>),
+    /// An object into which a code goes when the bytes are written, and no earlier.
+    Disclosed(Map<String, Value>, &'static str, CodeText),
+    /// The bytes of an unwrapped envelope after its request id, which stand for the whole rest of this one.
+    Unwrapped(Zeroizing<Vec<u8>>),
+}
+
+/// The `auth` of an envelope.
+pub struct Auth {
+    /// The token.
+    pub client_token: Token,
+    /// Its accessor.
+    pub accessor: String,
+    /// Its policies, sorted.
+    pub policies: Vec<String>,
+    /// What the login says of itself; `null` if `None`.
+    pub metadata: Option<Map<String, Value>>,
+    /// Seconds it lives from now.
+    pub lease_duration: u64,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+}
+
+/// The `wrap_info` of an envelope.
+pub struct WrapInfo {
+    /// The wrapping token.
+    pub token: Token,
+    /// Its accessor.
+    pub accessor: String,
+    /// Seconds it lives.
+    pub ttl: u64,
+    /// When it was made, RFC 3339.
+    pub creation_time: String,
+    /// The path whose answer it holds.
+    pub creation_path: String,
+    /// The accessor of the token inside, if it holds one.
+    pub wrapped_accessor: Option<String>,
+}
+
+/// An error as it leaves: a status, sentences, and when to try again.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// `errors` of the body; empty for Vault's bare 404 and 405.
+    pub errors: Vec<String>,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u64>,
+    /// What only the operator's log and audit may see.
+    pub cause: Option<Error>,
+}
+
+impl Refusal {
+    /// `status` with one sentence.
+    pub fn new(status: u16, sentence: impl Into<String>) -> Refusal {
+        Refusal { status, errors: vec![sentence.into()], retry_after: None, cause: None }
+    }
+    /// `status` with `{"errors":[]}`.
+    pub fn silent(status: u16) -> Refusal {
+        Refusal { status, errors: Vec::new(), retry_after: None, cause: None }
+    }
+    /// 403 found before the router: no token, or none that lives.
+    pub fn no_token() -> Refusal {
+        Refusal::new(403, "permission denied")
+    }
+    /// 403 for a living token without the right.
+    pub fn forbidden() -> Refusal {
+        Refusal::new(403, wrapped("permission denied"))
+    }
+    /// 404 for a path that a known mount does not have.
+    pub fn unsupported_path() -> Refusal {
+        Refusal::new(404, wrapped("unsupported path"))
+    }
+    /// 405 for a path that knows other operations.
+    pub fn unsupported_operation() -> Refusal {
+        Refusal::new(405, wrapped("unsupported operation"))
+    }
+    /// 503 while the root key is not in memory.
+    pub fn sealed() -> Refusal {
+        Refusal { retry_after: Some(SEALED_RETRY), ..Refusal::new(503, "Vault is sealed") }
+    }
+
+    /// The error of an act for `caller`: the sentences of Vault's router come in its wrapping where the router would have
+    /// raised them, every other sentence bare.
+    pub fn of(error: Error, caller: &Caller) -> Refusal {
+        let status = error.kind().status();
+        let anonymous = matches!(caller, Caller::Anonymous);
+        let errors = match (error.kind(), error.public()) {
+            (Kind::NotFound, "") => Vec::new(),
+            (Kind::NotFound, "unsupported path") => vec![wrapped("unsupported path")],
+            (Kind::Unsupported, "" | "unsupported operation") => vec![wrapped("unsupported operation")],
+            (Kind::Denied, "" | "permission denied") if anonymous => vec!["permission denied".to_owned()],
+            (Kind::Denied, "" | "permission denied") => vec![wrapped("permission denied")],
+            (_, "") => Vec::new(),
+            (_, sentence) => vec![sentence.to_owned()],
+        };
+        let retry_after = match error.kind() {
+            Kind::TooMany | Kind::Unavailable => {
+                let given = error.retry_after().map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0));
+                Some(given.unwrap_or(1).max(1))
+            }
+            _ => None,
+        };
+        Refusal { status, errors, retry_after, cause: Some(error) }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal::of(error, &Caller::Anonymous)
+    }
+}
+
+/// A sentence as Vault's router lists it.
+pub fn wrapped(sentence: &str) -> String {
+    format!("1 error occurred:\n\t* {sentence}\n\n")
+}
+
+/// The address without its port, as rules on networks want it: an IPv4 address mapped into IPv6 is the IPv4 one.
+pub fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+const SEALED_RETRY: u64 = 5;

@@ -1,0 +1,58 @@
+//! Identifiers that the host makes: request ids, tokens, accessors.
+
+use zeroize::Zeroizing;
+
+use crate::random::{self, Random};
+
+/// A random UUID (RFC 9562 version 4) in lower-case text.
+pub fn uuid(random: &dyn Random) -> String {
+    let mut bytes: [u8; 16] = random::bytes(random);
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = hex::encode(bytes);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// `len` random characters of `0-9A-Za-z`, each equally likely.
+pub fn base62(random: &dyn Random, len: usize) -> Zeroizing<String> {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut out = Zeroizing::new(String::with_capacity(len));
+    let mut pool = Zeroizing::new([0_u8; 64]);
+    while out.len() < len {
+        random.fill(&mut *pool);
+        // 248 is the largest multiple of 62 in a byte; anything above would favour the first characters.
+        for byte in pool.iter().filter(|byte| **byte < 248) {
+            if out.len() == len {
+                break;
+            }
+            out.push(char::from(ALPHABET[usize::from(byte % 62)]));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+
+    #[test]
+    fn a_uuid_says_its_version_and_variant() {
+        let id = uuid(&SeededRandom::new(1));
+        assert_eq!(id.len(), 36);
+        assert_eq!(&id[14..15], "4");
+        assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"));
+        assert_ne!(id, uuid(&SeededRandom::new(2)));
+    }
+
+    #[test]
+    fn base62_uses_every_character_about_equally() {
+        let text = base62(&SeededRandom::new(3), 62 * 500);
+        let mut counts = std::collections::BTreeMap::new();
+        for c in text.chars() {
+            *counts.entry(c).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 62);
+        assert!(counts.values().all(|count| (380..620).contains(count)), "{counts:?}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Reading a body within bounds of size and time, and getting rid of one that is too long.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{EXPECT, HeaderMap};
+use zeroize::Zeroizing;
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// Longer than the bound. What was left of it is being drained.
+    TooLarge,
+    /// Not all there in time.
+    TooSlow,
+    /// The connection broke, or the framing is wrong.
+    Broken,
+}
+
+/// How much of a body is read, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Longest body that is read, in bytes.
+    pub size: usize,
+    /// Longest time for that.
+    pub time: Duration,
+    /// How much of a longer body is thrown away so that an ordinary client comes to read the answer, in bytes.
+    pub drain_size: usize,
+    /// Longest time for that.
+    pub drain_time: Duration,
+}
+
+/// Reads the whole body.
+pub async fn read(headers: &HeaderMap, body: Incoming, bounds: Bounds) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let announced = body.size_hint().exact().unwrap_or(0);
+    if announced > bounds.size as u64 {
+        if !headers.contains_key(EXPECT) {
+            tokio::spawn(drain(body, bounds));
+        }
+        return Err(Unread::TooLarge);
+    }
+    let mut body = body;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(0)));
+    match tokio::time::timeout(bounds.time, collect(&mut body, &mut bytes, bounds.size)).await {
+        Ok(Ok(())) => Ok(bytes),
+        Ok(Err(Unread::TooLarge)) => {
+            tokio::spawn(drain(body, bounds));
+            Err(Unread::TooLarge)
+        }
+        Ok(Err(other)) => Err(other),
+        Err(_) => Err(Unread::TooSlow),
+    }
+}
+
+async fn collect(body: &mut Incoming, bytes: &mut Vec<u8>, size: usize) -> Result<(), Unread> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Unread::Broken)?;
+        if let Ok(data) = frame.into_data() {
+            if data.len() > size - bytes.len() {
+                return Err(Unread::TooLarge);
+            }
+            grow(bytes, data.len());
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(())
+}
+
+/// Makes room without leaving an unwiped copy of what is there already.
+fn grow(bytes: &mut Vec<u8>, more: usize) {
+    if bytes.capacity() - bytes.len() >= more {
+        return;
+    }
+    let mut larger = Vec::with_capacity((bytes.len() + more).next_power_of_two().max(4096));
+    larger.extend_from_slice(bytes);
+    drop(Zeroizing::new(std::mem::replace(bytes, larger)));
+}
+
+async fn drain(mut body: Incoming, bounds: Bounds) {
+    let all = async {
+        let mut left = bounds.drain_size;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |data| data.len());
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whatever is still coming after the bound is cut off by closing the connection, which dropping the body does.
+    let _ = tokio::time::timeout(bounds.drain_time, all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growing_keeps_what_is_there() {
+        let mut bytes = Vec::new();
+        for n in 0..10_000_u32 {
+            grow(&mut bytes, 4);
+            bytes.extend_from_slice(&n.to_be_bytes());
+        }
+        assert_eq!(bytes.len(), 40_000);
+        assert_eq!(bytes[39_996..], 9_999_u32.to_be_bytes());
+    }
+}

@@ -1,0 +1,83 @@
+//! Answers as HTTP responses (RFC 9110) with Vault's headers. Buffers are wiped once they are sent.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use hyper::{Response, StatusCode};
+use zeroize::Zeroizing;
+
+use crate::host::answer::{Answer, Refusal};
+use crate::host::envelope;
+
+/// What hyper sends.
+pub type Reply = Response<Full<Bytes>>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const STRICT: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+
+/// The bytes of `answer`.
+pub fn reply(answer: Answer) -> Reply {
+    match answer {
+        Answer::Logical(envelope) => json(200, envelope::bytes(*envelope)),
+        Answer::Bare { status, document } => json(status, document),
+        Answer::Empty { status } => standard(status, Full::default()),
+        Answer::Refused(refusal) => refused(&refusal),
+    }
+}
+
+/// `refusal` in Vault's shape.
+pub fn refused(refusal: &Refusal) -> Reply {
+    let mut reply = json(refusal.status, envelope::errors(&refusal.errors));
+    if let Some(seconds) = refusal.retry_after {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    reply
+}
+
+/// 413. Like Vault's it lacks the headers of every other answer.
+pub fn too_large() -> Reply {
+    let mut reply = refused(&Refusal::new(413, "http: request body too large"));
+    reply.headers_mut().remove(CACHE_CONTROL);
+    reply.headers_mut().remove(STRICT_TRANSPORT_SECURITY);
+    reply
+}
+
+/// 307 to `location`, which is made of bytes that a request line had.
+pub fn moved(location: &str) -> Reply {
+    let escaped = location.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;");
+    let body = format!("<a href=\"{escaped}\">Temporary Redirect</a>.\n\n");
+    let mut reply = text(307, "text/html; charset=utf-8", body);
+    match HeaderValue::from_str(location) {
+        Ok(value) => {
+            reply.headers_mut().insert(LOCATION, value);
+            reply
+        }
+        Err(_) => plain(400, "400 Bad Request"),
+    }
+}
+
+/// A plain text, for what Vault's server says before its router.
+pub fn plain(status: u16, body: &str) -> Reply {
+    text(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn text(status: u16, media: &'static str, body: String) -> Reply {
+    let mut reply = standard(status, Full::new(Bytes::from(body)));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    reply
+}
+
+fn json(status: u16, bytes: Zeroizing<Vec<u8>>) -> Reply {
+    standard(status, Full::new(Bytes::from_owner(bytes)))
+}
+
+fn standard(status: u16, body: Full<Bytes>) -> Reply {
+    let mut reply = Response::new(body);
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(STRICT_TRANSPORT_SECURITY, STRICT);
+    reply
+}
