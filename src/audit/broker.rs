@@ -98,6 +98,7 @@ impl Broker {
             let salt = Salt::new(kept.salt(), config.hmac_accessor, config.elide_list_responses);
             let birth = Birth {
                 name: config.name().to_owned(),
+                kind: config.kind(),
                 sink: devices::sink(&config, kept.anchor().clean),
                 anchor: kept.anchor(),
                 checkpoint_lines: config.pace.checkpoint_lines,

@@ -116,12 +116,13 @@ impl Opening {
     }
 
     /// The body of the start line; `previous` is the chain's end as the server knows it.
-    pub fn body(&self, device: &str, previous: &Head, public: &[u8; 32], now: Timestamp) -> Vec<u8> {
+    pub fn body(&self, device: &str, kind: &str, previous: &Head, public: &[u8; 32], now: Timestamp) -> Vec<u8> {
         super::shape::body_of(&Shape {
             time: now.to_string(),
             kind: "start".into(),
             start: Start {
                 device: device.to_owned(),
+                kind: kind.to_owned(),
                 cause: self.cause,
                 previous: Point::of(previous),
                 found: self.found.as_ref().map(Point::of),
@@ -136,6 +137,8 @@ impl Opening {
 /// A start line as it is read back.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Read {
+    /// `file`, `stdout` or `socket`.
+    pub kind: String,
     /// Why the part begins.
     pub cause: Cause,
     /// The end of the part before.
@@ -150,6 +153,7 @@ pub fn read(body: &[u8]) -> Option<Read> {
     json.extend_from_slice(body);
     let shape: Shape = serde_json::from_slice(&json).ok()?;
     Some(Read {
+        kind: shape.start.kind,
         cause: shape.start.cause,
         previous: shape.start.previous.head()?,
         cut: shape.start.cut.map(|cut| cut.bytes),
@@ -167,6 +171,7 @@ struct Shape {
 #[derive(Serialize, Deserialize)]
 struct Start {
     device: String,
+    kind: String,
     cause: Cause,
     previous: Point,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,8 +219,8 @@ mod tests {
             Head { seq: 9, hash: [2; 32] },
             "no number twice, after the line that is there"
         );
-        let body = opening.body("file", &previous, &[5; 32], Timestamp::from_secs(0));
-        assert_eq!(read(&body), Some(Read { cause: Cause::Shorter, previous, cut: Some(3) }));
+        let body = opening.body("main", "file", &previous, &[5; 32], Timestamp::from_secs(0));
+        assert_eq!(read(&body), Some(Read { kind: "file".into(), cause: Cause::Shorter, previous, cut: Some(3) }));
         assert_eq!(serde_json::to_value(Cause::Unanchored).unwrap(), Cause::Unanchored.word());
     }
 }

@@ -117,6 +117,8 @@ impl Gauge {
 pub struct Birth {
     /// The device's name.
     pub name: String,
+    /// `file`, `stdout` or `socket`.
+    pub kind: &'static str,
     /// What it writes into.
     pub sink: Box<dyn Sink>,
     /// The last checkpoint that the store knows, and whether the last run closed the device in order.
@@ -152,6 +154,7 @@ pub fn start(birth: Birth) -> io::Result<Running> {
     let thread = format!("audit-{}", birth.name);
     let worker = Worker {
         name: birth.name,
+        kind: birth.kind,
         sink: birth.sink,
         head: birth.anchor.head,
         unsealed: 0,
@@ -169,6 +172,7 @@ pub fn start(birth: Birth) -> io::Result<Running> {
 
 struct Worker {
     name: String,
+    kind: &'static str,
     sink: Box<dyn Sink>,
     head: Head,
     /// Lines after the last checkpoint.
@@ -301,7 +305,7 @@ impl Worker {
         let mut lines = group.len() as u64;
         if let Some(opening) = &self.pending {
             head = opening.base(self.head);
-            head.link(&opening.body(&self.name, &self.head, &self.signing.public(), now), &mut out);
+            head.link(&opening.body(&self.name, self.kind, &self.head, &self.signing.public(), now), &mut out);
             lines += 1;
         }
         let missed = self.gauge.missed.load(Ordering::Relaxed);
