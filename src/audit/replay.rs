@@ -118,6 +118,7 @@ impl Replay {
         self.report.head = hex::encode(last.hash);
         self.report.key = self.key.map(hex::encode);
         self.report.unanswered = self.open.len() as u64;
+        self.report.findings.sort_by_key(|finding| finding.at);
         self.report.first_unanswered = self.open.values().min().map(|place| self.report.name(*place));
         self.report
     }

@@ -59,6 +59,9 @@ pub struct Place {
 /// One thing that is wrong.
 #[derive(Debug, Serialize)]
 pub struct Finding {
+    /// Where, for the order of findings.
+    #[serde(skip)]
+    pub(super) at: Place,
     /// The file.
     pub file: String,
     /// The line in it, counted from 1.
@@ -105,7 +108,7 @@ impl Report {
         self.findings_total += 1;
         if self.findings.len() < KEPT {
             let file = self.files.get(place.file).cloned().unwrap_or_default();
-            self.findings.push(Finding { file, line: place.line, what: what.into() });
+            self.findings.push(Finding { at: place, file, line: place.line, what: what.into() });
         }
     }
 

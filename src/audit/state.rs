@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::chain::Head;
 use super::devices::{Anchor, Job};
@@ -110,7 +110,8 @@ impl Kept {
 
 /// Keeps a device's checkpoints as they come, the latest only, and reminds the device to make some. Ends with the device.
 pub async fn keep(mut kept: Kept, queue: mpsc::WeakSender<Job>, mut anchors: watch::Receiver<Anchor>, every: Duration) {
-    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
+    let every = every.max(Duration::from_millis(1));
+    let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let ended = tokio::select! {

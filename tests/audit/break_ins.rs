@@ -155,7 +155,7 @@ async fn a_file_is_compared_with_the_store_when_it_is_opened() {
         let text = fs::read_to_string(rig.main_path()).unwrap();
         let start = text.lines().rfind(|line| line.contains("\"type\":\"start\"")).unwrap();
         assert!(start.contains(&format!("\"cause\":\"{cause}\"")), "case {number}: {start}");
-        assert_eq!(start.contains("\"previous\":{\"seq\":7,"), true, "it names the old head: {start}");
+        assert!(start.contains("\"previous\":{\"seq\":7,"), "it names the old head: {start}");
         disclose(&broker, "after").await;
         broker.close().await;
         let report = verify(&[&rig.main_path()]);
@@ -173,7 +173,8 @@ async fn lines_after_the_last_checkpoint_are_followed_after_a_crash() {
     let crashed = fs::read(rig.main_path()).unwrap();
     let frozen = snapshot(&rig).await;
     broker.close().await;
-    for (cut, wanted) in [(0, "opened"), (30, "opened"), (crashed.len() / 2, "opened"), (crashed.len() - 40, "shorter")]
+    for (cut, wanted) in
+        [(0, "opened"), (30, "opened"), (crashed.len() / 2, "opened"), (crashed.len() - 500, "shorter")]
     {
         let rig = Rig { storage: copy(&frozen).await, ..Rig::new() };
         fs::write(rig.main_path(), &crashed[..crashed.len() - cut]).unwrap();

@@ -39,7 +39,7 @@ async fn any_altered_byte_is_found_and_its_line_named() {
         altered[victim].replace_range(at..=at, other);
         let report = replay(&rig, &altered);
         assert_eq!(first(&report).0, victim as u64 + 1, "{:?}", report.findings);
-        assert_eq!(report.findings_total, if victim == 0 { report.findings_total } else { 1 }, "{:?}", report.findings);
+        assert!(report.findings.iter().all(|finding| finding.line == victim as u64 + 1), "{:?}", report.findings);
     }
 }
 
@@ -66,7 +66,7 @@ async fn dropped_repeated_and_swapped_lines_are_found() {
             first(&report),
             (number as u64, format!("numbers {number} to {number} are missing before it").as_str())
         );
-        assert_eq!(report.findings_total, if lines[victim + 1].contains("checkpoint") { 1 } else { 1 });
+        assert_eq!(report.findings_total, 1, "{:?}", report.findings);
 
         let mut doubled = lines.clone();
         doubled.insert(victim, lines[victim].clone());
