@@ -10,6 +10,15 @@ async fn disclose(broker: &Broker, id: &str) {
     broker.disclosure(Act::new(id).response()).await.unwrap();
 }
 
+/// The first request after acknowledged lines were destroyed is refused; after that a new part begins.
+async fn refused_once(broker: &Broker) {
+    let refused = broker.disclosure(Act::new("refused").response()).await.err().expect("a refusal");
+    assert_eq!(refused.kind().status(), 503);
+    assert!(!broker.status()[0].healthy);
+    disclose(broker, "after").await;
+    assert!(broker.status()[0].healthy);
+}
+
 fn causes(rig: &Rig) -> Vec<String> {
     let starts = rig.lines().into_iter().filter(|line| line["type"] == "start");
     starts.map(|line| line["start"]["cause"].as_str().unwrap().to_owned()).collect()
@@ -25,7 +34,7 @@ async fn a_deleted_file_is_noticed_by_the_next_request() {
     let broker = rig.main().await;
     write(&broker, 3).await;
     fs::remove_file(rig.main_path()).unwrap();
-    disclose(&broker, "after").await;
+    refused_once(&broker).await;
     assert!(has(&rig, "after"), "the line is where a reader looks for it");
     assert_eq!(causes(&rig), ["deleted"]);
     let start = rig.lines().remove(0);
@@ -47,6 +56,29 @@ async fn a_moved_file_goes_on_in_a_new_one() {
     let report = verify(&[&old, &rig.main_path()]);
     assert!(report.intact, "{:?}", report.findings);
     assert!(verify(&[&rig.main_path()]).intact);
+}
+
+#[tokio::test]
+async fn a_loss_that_a_checkpoint_found_first_is_still_told_to_a_request() {
+    let mut rig = Rig::new();
+    rig.pace.checkpoint_every = std::time::Duration::from_millis(10);
+    let broker = rig.main().await;
+    write(&broker, 1).await;
+    fs::remove_file(rig.main_path()).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(broker.disclosure(Act::new("refused").response()).await.is_err());
+    disclose(&broker, "after").await;
+}
+
+#[tokio::test]
+async fn an_operator_who_reopens_has_been_told() {
+    let rig = Rig::new();
+    let broker = rig.main().await;
+    write(&broker, 1).await;
+    fs::remove_file(rig.main_path()).unwrap();
+    broker.reopen().await.unwrap();
+    disclose(&broker, "after").await;
+    assert_eq!(causes(&rig), ["deleted"]);
 }
 
 #[tokio::test]
@@ -74,7 +106,7 @@ async fn a_truncated_file_is_noticed() {
         let text = fs::read_to_string(rig.main_path()).unwrap();
         let keep = text.split_inclusive('\n').take(keep_lines).map(str::len).sum::<usize>() + extra;
         fs::OpenOptions::new().write(true).open(rig.main_path()).unwrap().set_len(keep as u64).unwrap();
-        disclose(&broker, "after").await;
+        refused_once(&broker).await;
         assert!(has(&rig, "after"), "every line is whole, too");
         assert_eq!(causes(&rig).last().unwrap(), "truncated");
         broker.close().await;
@@ -95,7 +127,7 @@ async fn a_line_that_somebody_adds_is_noticed() {
     text.push_str(&last);
     text.push('\n');
     fs::write(rig.main_path(), text).unwrap();
-    disclose(&broker, "after").await;
+    refused_once(&broker).await;
     assert_eq!(causes(&rig).last().unwrap(), "altered");
     assert!(has(&rig, "after"));
 }

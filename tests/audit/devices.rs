@@ -231,3 +231,35 @@ async fn a_rotation_is_a_new_file_and_no_rotation_is_none() {
     assert_eq!(lines[0]["chain"]["seq"], 4);
     assert_eq!(lines[0]["start"]["previous"]["seq"], 3);
 }
+
+/// Set for the process that plays the server whose standard output is read.
+const PLAYER: &str = "SPAREKEY_TEST_AUDIT_STDOUT";
+
+#[tokio::test]
+async fn standard_output_gets_a_chain_and_discloses_nothing() {
+    let test = "devices::standard_output_gets_a_chain_and_discloses_nothing";
+    if std::env::var_os(PLAYER).is_some() {
+        let rig = Rig::new();
+        let broker = rig.open(vec![rig.device("stdout", "out", &[])]).await;
+        let act = Act::new("id");
+        broker.request(act.request()).await.unwrap();
+        broker.response(act.response()).await.unwrap();
+        assert_eq!(broker.disclosure(act.response()).await.err().unwrap().kind(), Kind::Unavailable);
+        broker.close().await;
+        return;
+    }
+    let mut player = std::process::Command::new(std::env::current_exe().unwrap());
+    let said = player.args(["--exact", test, "--nocapture"]).env(PLAYER, "1").output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let mut replay = Replay::new(Some(signing_key().public()), None);
+    replay.file("stdout");
+    let lines = said.stdout.split(|byte| *byte == b'\n').filter_map(|line| {
+        // The test's own words may stand before the first line.
+        let at = line.windows(9).position(|window| window == b"{\"chain\":")?;
+        Some(&line[at..])
+    });
+    lines.for_each(|line| replay.line(line, true));
+    let report = replay.finish();
+    assert!(report.intact, "{:?}", report.findings);
+    assert_eq!((report.types["request"], report.types["response"], report.disclosures), (1, 2, 1));
+}

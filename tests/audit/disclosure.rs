@@ -34,7 +34,7 @@ async fn without_a_durable_device_nothing_is_disclosed_and_the_rest_goes_on() {
     let (listener, path) = (rig.path("peer"), rig.path("peer"));
     let listener = std::os::unix::net::UnixListener::bind(listener).unwrap();
     let socket = rig.device("socket", "peer", &[("address", path.to_str().unwrap()), ("socket_type", "unix")]);
-    for devices in [vec![], vec![rig.device("stdout", "out", &[])], vec![socket]] {
+    for devices in [vec![], vec![socket]] {
         let broker = rig.open(devices).await;
         let act = Act::new("id-1");
         broker.request(act.request()).await.unwrap();

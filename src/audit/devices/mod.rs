@@ -1,14 +1,19 @@
 //! The devices: where lines go. Each has a thread of its own ([`worker`]), so that none waits for another.
 
 mod file;
+mod gauge;
 mod stream;
 mod tail;
 mod volume;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
-pub use worker::{Anchor, Birth, Fault, Gauge, Job, Outcome, start};
+pub use gauge::Gauge;
+pub use worker::{Anchor, Birth, Fault, Job, Outcome, start};
 
 use super::chain::Head;
 use super::config::{DeviceConfig, Place};

@@ -5,11 +5,11 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::gauge::Gauge;
 use super::{Sink, Standing};
 use crate::audit::chain::Head;
 use crate::audit::checkpoint;
@@ -73,46 +73,6 @@ pub struct Anchor {
     pub clean: bool,
 }
 
-/// What can be seen of a device from outside.
-pub struct Gauge {
-    born: Instant,
-    /// Milliseconds after `born` at which the batch in hand began, plus one; 0 when idle.
-    busy_since: AtomicU64,
-    /// The last attempt failed.
-    pub failed: AtomicBool,
-    /// Lines that the device could not take since it last said so.
-    pub missed: AtomicU64,
-    /// Lines written.
-    pub lines: AtomicU64,
-    /// Appends made.
-    pub groups: AtomicU64,
-    /// Fsyncs made.
-    pub syncs: AtomicU64,
-}
-
-impl Gauge {
-    fn new() -> Self {
-        let zero = AtomicU64::default;
-        Gauge {
-            born: Instant::now(),
-            busy_since: zero(),
-            failed: AtomicBool::new(false),
-            missed: zero(),
-            lines: zero(),
-            groups: zero(),
-            syncs: zero(),
-        }
-    }
-    fn now(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
-    }
-    /// Whether the device has been busy with one batch for longer than `span`.
-    pub fn stalled(&self, span: Duration) -> bool {
-        let since = self.busy_since.load(Ordering::Relaxed);
-        since != 0 && u128::from(self.now().saturating_sub(since)) > span.as_millis()
-    }
-}
-
 /// What a worker is born with.
 pub struct Birth {
     /// The device's name.
@@ -160,6 +120,7 @@ pub fn start(birth: Birth) -> io::Result<Running> {
         unsealed: 0,
         settled: birth.anchor.clean,
         pending: None,
+        untold: None,
         checkpoint_lines: birth.checkpoint_lines.max(1),
         signing: birth.signing,
         clock: birth.clock,
@@ -181,6 +142,8 @@ struct Worker {
     settled: bool,
     /// A start line that has to be written before anything else.
     pending: Option<Opening>,
+    /// Acknowledged lines are gone, and no request was refused for it yet.
+    untold: Option<Cause>,
     checkpoint_lines: u64,
     signing: Arc<SigningKey>,
     clock: Arc<dyn Clock>,
@@ -216,7 +179,7 @@ impl Worker {
     }
 
     fn busy(&self, busy: bool) {
-        self.gauge.busy_since.store(if busy { self.gauge.now() } else { 0 }, Ordering::Relaxed);
+        self.gauge.busy(busy);
     }
 
     /// Works off a batch; false when it held the order to close.
@@ -267,6 +230,7 @@ impl Worker {
     }
 
     fn reopen(&mut self) -> Outcome {
+        self.untold = None;
         match self.sink.standing() {
             Ok(Standing::Ready) => return Ok(()),
             Ok(Standing::Left(Cause::Moved)) => self.sink.leave(Cause::Rotated),
@@ -283,13 +247,22 @@ impl Worker {
         }
     }
 
-    /// Writes a group; a device that left its place or lost its peer gets a second chance at once.
+    /// Writes a group; a device that moved or lost its peer gets a second chance at once.
+    ///
+    /// Where acknowledged lines were destroyed, the request that finds it out is refused, whoever else may have seen it
+    /// first: a deleted record must not pass in silence. The next one begins a new part, which says what happened.
     fn write(&mut self, group: &[Waiting], seal: bool) -> Outcome {
-        let outcome = self.attempt(group, seal).or_else(|_| self.attempt(group, seal));
+        let mut outcome = self.attempt(group, seal);
+        if outcome.is_err() && self.untold.is_none() {
+            outcome = self.attempt(group, seal);
+        }
+        if !group.is_empty() {
+            self.untold = None;
+        }
         let failed = self.gauge.failed.swap(outcome.is_err(), Ordering::Relaxed);
         match &outcome {
             Err(error) if !failed => {
-                tracing::error!(device = self.name, error = %error, "audit device failed; it is tried again with every entry");
+                tracing::error!(device = self.name, %error, "audit device failed; it is tried again with every entry");
             }
             Ok(()) if failed => tracing::info!(device = self.name, "audit device takes lines again"),
             _ => {}
@@ -327,10 +300,7 @@ impl Worker {
         match self.sink.confirm()? {
             Standing::Ready => {}
             Standing::Closed => return Err(io::Error::other("closed while it was written")),
-            Standing::Left(cause) => {
-                self.sink.leave(cause);
-                return Err(io::Error::other(format!("{} while it was written", cause.word())));
-            }
+            Standing::Left(cause) => return Err(self.lose(cause)),
         }
         self.head = head;
         self.pending = None;
@@ -346,12 +316,27 @@ impl Worker {
         Ok(())
     }
 
+    /// Lets go of what is open, and says why.
+    fn lose(&mut self, cause: Cause) -> io::Error {
+        self.sink.leave(cause);
+        self.untold = cause.alarming().then_some(cause);
+        io::Error::other(format!("the file or connection was {}", cause.word()))
+    }
+
     /// Opens the sink if it is not open, and notes the start line that is due then.
     fn make_ready(&mut self) -> io::Result<()> {
+        if let Some(cause) = self.untold {
+            return Err(io::Error::other(format!("the file was {} under the running server", cause.word())));
+        }
         match self.sink.standing()? {
             Standing::Ready => return Ok(()),
             Standing::Closed => {}
-            Standing::Left(cause) => self.sink.leave(cause),
+            Standing::Left(cause) => {
+                let lost = self.lose(cause);
+                if self.untold.is_some() {
+                    return Err(lost);
+                }
+            }
         }
         let mut opening = self.sink.open(&self.head)?;
         if let Some(cut) = opening.cut {
