@@ -16,6 +16,7 @@ pub struct DeviceConfig {
     pub(super) hmac_accessor: bool,
     pub(super) elide_list_responses: bool,
     pub(super) pace: Pace,
+    options: BTreeMap<String, String>,
 }
 
 /// Where a device writes.
@@ -76,7 +77,8 @@ impl DeviceConfig {
     /// unknown, refused or malformed is named in the error (400).
     pub fn new(kind: &str, name: &str, options: &BTreeMap<String, String>) -> Result<DeviceConfig> {
         let name = record_name("audit device name", name)?;
-        let mut options = Options { kind, map: options.clone() };
+        let given = options;
+        let mut options = Options { kind, map: given.clone() };
         let hmac_accessor = options.boolean("hmac_accessor", true)?;
         let elide_list_responses = options.boolean("elide_list_responses", false)?;
         options.refuse_what_would_leak()?;
@@ -90,7 +92,14 @@ impl DeviceConfig {
             }
         };
         options.none_left()?;
-        Ok(DeviceConfig { name, place, hmac_accessor, elide_list_responses, pace: Pace::default() })
+        Ok(DeviceConfig {
+            name,
+            place,
+            hmac_accessor,
+            elide_list_responses,
+            pace: Pace::default(),
+            options: given.clone(),
+        })
     }
 
     /// The same device at another pace.
@@ -102,6 +111,11 @@ impl DeviceConfig {
     /// The device's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The options as they were declared.
+    pub fn options(&self) -> &BTreeMap<String, String> {
+        &self.options
     }
 
     /// `file`, `stdout` or `socket`.

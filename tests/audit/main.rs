@@ -1,0 +1,9 @@
+//! The audit: what its devices promise, and what its verifier finds.
+
+mod break_ins;
+mod canary;
+mod devices;
+mod disclosure;
+mod load;
+mod support;
+mod tampering;
