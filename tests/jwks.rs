@@ -22,10 +22,11 @@ const ISS: &str = "https://idp.example.com";
 const URL: &str = "https://idp.example.com/keys";
 
 type Answer = Result<Vec<u8>, String>;
+type Answering = Box<dyn Fn(&str) -> Answer + Send>;
 
 /// Answers as it is told, counts, and waits at a gate if there is one.
 struct Fake {
-    answer: Mutex<Box<dyn Fn(&str) -> Answer + Send>>,
+    answer: Mutex<Answering>,
     fetches: AtomicUsize,
     gate: Mutex<Option<Arc<Semaphore>>>,
 }

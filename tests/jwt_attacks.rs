@@ -1,6 +1,6 @@
 //! Wrong JWTs, each refused for its reason, next to good ones that are taken.
 
-#[path = "support/jwt_table.rs"]
+#[path = "support/jwt_table/mod.rs"]
 mod jwt_table;
 #[path = "support/keys.rs"]
 mod keys;

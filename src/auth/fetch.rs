@@ -33,14 +33,29 @@ pub trait Fetch: Send + Sync {
 }
 
 /// Fetches over HTTPS, or HTTP to this machine.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct HttpsFetch;
+#[derive(Debug, Clone, Copy)]
+pub struct HttpsFetch {
+    time_limit: Duration,
+}
+
+impl Default for HttpsFetch {
+    fn default() -> Self {
+        HttpsFetch { time_limit: TIME_LIMIT }
+    }
+}
+
+impl HttpsFetch {
+    /// One that gives up sooner or later than after [`TIME_LIMIT`].
+    pub fn with_time_limit(time_limit: Duration) -> Self {
+        HttpsFetch { time_limit }
+    }
+}
 
 impl Fetch for HttpsFetch {
     fn get(&self, url: &str, ca_pem: Option<&str>) -> Fetching {
-        let (url, ca_pem) = (url.to_owned(), ca_pem.map(str::to_owned));
+        let (url, ca_pem, limit) = (url.to_owned(), ca_pem.map(str::to_owned), self.time_limit);
         Box::pin(async move {
-            tokio::time::timeout(TIME_LIMIT, get(url, ca_pem)).await.unwrap_or_else(|_| Err("it took too long".into()))
+            tokio::time::timeout(limit, get(url, ca_pem)).await.unwrap_or_else(|_| Err("it took too long".into()))
         })
     }
 }

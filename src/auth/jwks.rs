@@ -159,10 +159,11 @@ impl Verifier {
             look = Some(found);
         }
         let mut ended = origin.ended.subscribe();
-        if self.begin(&origin) && tokio::time::timeout(PATIENCE, ended.changed()).await.is_ok() {
-            if let Some((keys, _)) = origin.keys(self.clock.now()) {
-                look = Some(issuer.look(&keys, token, algorithm));
-            }
+        if self.begin(&origin)
+            && tokio::time::timeout(PATIENCE, ended.changed()).await.is_ok()
+            && let Some((keys, _)) = origin.keys(self.clock.now())
+        {
+            look = Some(issuer.look(&keys, token, algorithm));
         }
         look.ok_or(Refusal::KeysUnavailable)
     }

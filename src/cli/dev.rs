@@ -211,7 +211,15 @@ impl DevIssuer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use clap::{Args as _, FromArgMatches};
+
     use super::*;
+    use crate::auth::fetch::HttpsFetch;
+    use crate::auth::{Compiled, Refusal, Token, Verifier};
+    use crate::domain::fields::Fields;
+    use crate::domain::issuer::Issuer;
 
     #[test]
     fn the_key_is_made_once_and_kept_from_others() {
@@ -229,6 +237,39 @@ mod tests {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
         file.write_all(b"not a key").unwrap();
         assert!(ensure_issuer(&inner).err().unwrap().public().contains("PKCS#8"));
+    }
+
+    #[tokio::test]
+    async fn its_tokens_are_taken_by_an_issuer_that_pins_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dev = ensure_issuer(dir.path()).unwrap();
+        let record = json!({"bound_issuer": ISSUER, "jwt_validation_pubkeys": [dev.public_pem()]});
+        let issuer = Issuer::update(None, &mut Fields::new(record.as_object().unwrap().clone())).unwrap();
+        let issuers = [Arc::new(Compiled::new("dev", &issuer).unwrap())];
+        let verifier = Verifier::new(Arc::new(HttpsFetch::default()), Arc::new(SystemClock));
+        let args = |more: &[&str]| {
+            let line = ["jwt", "--sub", "jane", "--aud", "a", "--aud", "b", "--claim", "team=[\"x\"]", "--dev-dir"];
+            let dir = dir.path().to_str().unwrap();
+            Jwt::from_arg_matches(
+                &Jwt::augment_args(clap::Command::new("jwt"))
+                    .get_matches_from(line.into_iter().chain([dir]).chain(more.iter().copied())),
+            )
+            .unwrap()
+        };
+        let now = SystemClock.now();
+        let (one, two) = (token(&args(&[])).unwrap(), token(&args(&[])).unwrap());
+        let parsed = Token::parse(&one).unwrap();
+        assert_ne!(parsed.replay(), Token::parse(&two).unwrap().replay(), "each token is one of its own");
+        let assertion = verifier.verify(&parsed, &issuers, now).await.unwrap();
+        assert_eq!(
+            (assertion.subject.as_str(), assertion.audiences.as_slice()),
+            ("jane", &["a".into(), "b".into()][..])
+        );
+        assert_eq!(assertion.claims["team"], json!(["x"]));
+        let expired = token(&args(&["--claim", "exp=1"])).unwrap();
+        assert_eq!(verifier.verify(&Token::parse(&expired).unwrap(), &issuers, now).await, Err(Refusal::Expired));
+        let foreign = token(&args(&["--iss", "https://other.invalid"])).unwrap();
+        assert_eq!(verifier.verify(&Token::parse(&foreign).unwrap(), &issuers, now).await, Err(Refusal::Issuer));
     }
 
     #[test]

@@ -27,6 +27,8 @@ enum Command {
     Server(server::Args),
     /// Check audit files offline.
     Audit(audit::Args),
+    /// Tools for a development server.
+    Dev(dev::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -55,5 +57,6 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Server(args) => server::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Dev(args) => dev::run(args),
     }
 }

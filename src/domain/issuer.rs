@@ -142,7 +142,7 @@ impl Issuer {
                     "exactly one of jwks_url, oidc_discovery_url, jwt_validation_pubkeys and jwks must be set; none is",
                 ));
             }
-            [several @ ..] => {
+            several => {
                 return Err(Error::invalid(format!(
                     "exactly one of jwks_url, oidc_discovery_url, jwt_validation_pubkeys and jwks must be set, not {}; set the \
                      others to null",

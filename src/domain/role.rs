@@ -317,11 +317,7 @@ fn text(given: Given<String>) -> Given<Option<String>> {
     }
 }
 
-fn choice<T>(
-    given: Given<String>,
-    field: &str,
-    read: impl FnOnce(&str) -> std::result::Result<T, String>,
-) -> Result<Given<T>> {
+fn choice<T>(given: Given<String>, field: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Given<T>> {
     Ok(match given {
         Given::Absent => Given::Absent,
         Given::Reset => Given::Reset,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::auth::Compiled;
 use crate::crypto::keyring::{CONFIG_CHAIN, Keyring};
 use crate::domain::fields::{Fields, Given};
 use crate::domain::issuer::Issuer;
@@ -48,8 +49,10 @@ pub trait Configuration: Serialize + DeserializeOwned + Send + Sync {
 
 impl Configuration for Issuer {
     const FOLDER: &'static str = keys::ISSUERS;
-    fn change(old: Option<&Self>, _name: &str, fields: &mut Fields) -> Result<Self> {
-        Issuer::update(old, fields)
+    fn change(old: Option<&Self>, name: &str, fields: &mut Fields) -> Result<Self> {
+        let issuer = Issuer::update(old, fields)?;
+        Compiled::new(name, &issuer)?;
+        Ok(issuer)
     }
     fn show(&self) -> Map<String, Value> {
         self.wire()

@@ -69,6 +69,7 @@ const ALLOWED: &[&str] = &[
     "jsonwebtoken::DecodingKey",
     "jsonwebtoken::crypto",
     "jsonwebtoken::jwk",
+    "regex",
     "rustls::pki_types",
     "sha2",
     "subtle",
