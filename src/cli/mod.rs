@@ -27,12 +27,15 @@ enum Command {
     Server(server::Args),
     /// Check audit files offline.
     Audit(audit::Args),
+    /// Show the main job: import, retrieve, re-enroll, refused.
+    Demo(demo::Args),
     /// Tools for a development server.
     Dev(dev::Args),
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  sparekey demo                                  the main job, told in a few seconds
   sparekey server --dev                          an unsealed server in memory, to try things out
   sparekey server --config /etc/sparekey.hcl     a server on its store
   sparekey audit verify /var/log/sparekey/audit.log
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Server(args) => server::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args),
     }
 }
