@@ -12,6 +12,8 @@
 //! | [`wrapped_dek`] | `dek/wrapped` | AAD | KEK generation (4), account id (16), set id (16) |
 //! | [`dek_keys`] | `dek/keys` | HKDF info under a DEK | account id (16), set id (16) |
 //! | [`code`] | `code` | AAD | account id (16), set id (16), generation (4), slot (4) |
+//! | [`wrapped_answer_key`] | `wrapped-answer/key` | HKDF info under a wrapping token | – |
+//! | [`wrapped_answer`] | `wrapped-answer` | AAD | keyed hash of the wrapping token (32) |
 //! | [`barrier_key`] | `barrier/key` | HKDF info under a barrier key | storage key |
 //! | [`barrier_value`] | `barrier/value` | AAD | barrier key generation (4), storage key, revision (16) |
 //! | `ledger_entry` | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
@@ -130,6 +132,16 @@ pub fn barrier_key(mount_id: &[u8; 16], storage_key: &str) -> Label {
 /// AAD of a barrier value.
 pub fn barrier_value(mount_id: &[u8; 16], generation: u32, storage_key: &str, revision: &[u8; 16]) -> Label {
     label("barrier/value", mount_id).number(generation).field(storage_key.as_bytes()).field(revision).end()
+}
+
+/// Info of the key that a wrapping token yields.
+pub fn wrapped_answer_key(mount_id: &[u8; 16]) -> Label {
+    label("wrapped-answer/key", mount_id).end()
+}
+
+/// AAD of an answer that is kept for the holder of a wrapping token.
+pub fn wrapped_answer(mount_id: &[u8; 16], token_hash: &[u8; 32]) -> Label {
+    label("wrapped-answer", mount_id).field(token_hash).end()
 }
 
 /// What the ledger's MAC of one entry runs over.

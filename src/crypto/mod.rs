@@ -12,5 +12,6 @@ pub mod labels;
 mod primitive;
 pub mod secret;
 pub mod signing;
+pub mod wrapped;
 
 pub use error::CryptoError;

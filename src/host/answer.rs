@@ -46,6 +46,17 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The status it is sent with.
+    pub fn status(&self) -> u16 {
+        match self {
+            Answer::Logical(_) => 200,
+            Answer::Bare { status, .. } | Answer::Empty { status } => *status,
+            Answer::Refused(refusal) => refusal.status,
+        }
+    }
+}
+
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         Answer::Refused(refusal)
@@ -94,6 +105,28 @@ impl Envelope {
     }
 }
 
+impl Envelope {
+    /// The object in `data`, if there is one.
+    pub fn fields(&self) -> Option<&Map<String, Value>> {
+        match &self.data {
+            Data::Fields(fields) | Data::Disclosed(fields, ..) => Some(fields),
+            Data::Null | Data::Unwrapped(_) => None,
+        }
+    }
+    /// Whether there is anything to wrap.
+    pub fn carries_something(&self) -> bool {
+        self.wrap_info.is_none() && (self.auth.is_some() || !matches!(self.data, Data::Null))
+    }
+    /// Puts an opened code among the fields.
+    pub fn disclose(&mut self, field: &'static str, code: CodeText) {
+        let fields = match std::mem::replace(&mut self.data, Data::Null) {
+            Data::Fields(fields) | Data::Disclosed(fields, ..) => fields,
+            Data::Null | Data::Unwrapped(_) => Map::new(),
+        };
+        self.data = Data::Disclosed(fields, field, code);
+    }
+}
+
 /// The `data` of an envelope.
 pub enum Data {
     /// `null`.
@@ -120,6 +153,13 @@ pub struct Auth {
     pub lease_duration: u64,
     /// Whether it can be renewed.
     pub renewable: bool,
+}
+
+impl Auth {
+    /// What the login says of itself under `name`; empty if nothing.
+    pub fn told(&self, name: &str) -> &str {
+        self.metadata.as_ref().and_then(|metadata| metadata.get(name)).and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// The `wrap_info` of an envelope.
@@ -179,6 +219,11 @@ impl Refusal {
     /// 503 while the root key is not in memory.
     pub fn sealed() -> Refusal {
         Refusal { retry_after: Some(SEALED_RETRY), ..Refusal::new(503, "Vault is sealed") }
+    }
+
+    /// Its first sentence; empty for a bare 404 or 405.
+    pub fn sentence(&self) -> &str {
+        self.errors.first().map_or("", String::as_str)
     }
 
     /// The error of an act for `caller`: the sentences of Vault's router come in its wrapping where the router would have

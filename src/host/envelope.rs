@@ -29,12 +29,12 @@ pub fn bytes(envelope: Envelope) -> Zeroizing<Vec<u8>> {
 }
 
 /// What follows the request id in an envelope, its closing brace included: what a wrapping keeps.
-pub fn tail(envelope: Envelope) -> Zeroizing<Vec<u8>> {
-    if let Data::Unwrapped(tail) = envelope.data {
-        return tail;
+pub fn tail(envelope: &Envelope) -> Zeroizing<Vec<u8>> {
+    if let Data::Unwrapped(tail) = &envelope.data {
+        return tail.clone();
     }
-    let mut out = Zeroizing::new(Vec::with_capacity(capacity(&envelope)));
-    tail_into(&mut out, &envelope);
+    let mut out = Zeroizing::new(Vec::with_capacity(capacity(envelope)));
+    tail_into(&mut out, envelope);
     out
 }
 
@@ -229,7 +229,7 @@ mod tests {
         let mut first = Envelope::data(fields(serde_json::json!({"a": "b"})));
         first.request_id = "one".into();
         first.warnings = vec!["w".into()];
-        let kept = tail(first);
+        let kept = tail(&first);
         let mut second = Envelope::around(Data::Unwrapped(kept));
         second.request_id = "two".into();
         let read: Value = serde_json::from_str(&text(second)).unwrap();

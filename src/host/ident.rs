@@ -1,16 +1,21 @@
 //! Identifiers that the host makes: request ids, tokens, accessors.
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::random::{self, Random};
 
 /// A random UUID (RFC 9562 version 4) in lower-case text.
 pub fn uuid(random: &dyn Random) -> String {
-    let mut bytes: [u8; 16] = random::bytes(random);
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = hex::encode(bytes);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    text(random::bytes(random), 0x40)
+}
+
+/// A UUID that stands for `name` in the mount `mount_id`, the same each time (RFC 9562 version 8).
+pub fn of(mount_id: &[u8; 16], name: &str) -> String {
+    let digest = Sha256::new().chain_update(mount_id).chain_update(name).finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    text(bytes, 0x80)
 }
 
 /// `len` random characters of `0-9A-Za-z`, each equally likely.
@@ -31,6 +36,13 @@ pub fn base62(random: &dyn Random, len: usize) -> Zeroizing<String> {
     out
 }
 
+fn text(mut bytes: [u8; 16], version: u8) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | version;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = hex::encode(bytes);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +55,13 @@ mod tests {
         assert_eq!(&id[14..15], "4");
         assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"));
         assert_ne!(id, uuid(&SeededRandom::new(2)));
+    }
+
+    #[test]
+    fn a_names_uuid_stays_and_differs_by_mount_and_name() {
+        assert_eq!(of(&[1; 16], "cluster"), of(&[1; 16], "cluster"));
+        assert_ne!(of(&[1; 16], "cluster"), of(&[2; 16], "cluster"));
+        assert_ne!(of(&[1; 16], "cluster"), of(&[1; 16], "other"));
     }
 
     #[test]

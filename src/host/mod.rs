@@ -1,10 +1,201 @@
 //! The standalone host, small on purpose: seal, tokens, wrapping and the `sys/` paths that clients need.
+//!
+//! A call goes through [`Host::handle`]: paths that answer while sealed are in [`sys::status`], all others take the steps of
+//! [`pipeline`], whose order is fixed. What needs the root key lives in one [`Unsealed`], which is there or not; a request
+//! takes a reference to it and goes on with that, whatever happens to the seal meanwhile.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::audit::{Broker, DeviceConfig};
+use crate::auth::Verifier;
+use crate::clock::Clock;
+use crate::crypto::keyring::Keyring;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::random::Random;
+use crate::storage::Storage;
+use crate::storage::barrier::Barrier;
 
 pub mod answer;
 pub mod call;
+mod conclusion;
+mod dispatch;
 pub mod envelope;
+mod failure;
 pub mod ident;
+mod lifecycle;
+mod login;
+pub mod pipeline;
+mod route;
+pub mod routes;
 pub mod seal;
 pub mod sys;
 pub mod tokens;
+mod visit;
 pub mod wrapping;
+
+use seal::Seal;
+use tokens::Tokens;
+use wrapping::Wrappings;
+
+/// How many writes may be at work at once. Each runs to its end though the client hangs up, so they are bounded here and not
+/// by the number of connections.
+pub const MAX_ACTS: usize = 1024;
+
+/// What a host is made of.
+pub struct HostParts {
+    /// The store, below the barrier.
+    pub storage: Arc<dyn Storage>,
+    /// The seal over the same store.
+    pub seal: Seal,
+    /// The audit devices of the configuration.
+    pub devices: Vec<DeviceConfig>,
+    /// Verifies assertions and events.
+    pub verifier: Arc<Verifier>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for keys and tokens.
+    pub random: Arc<dyn Random>,
+    /// What the host tells of itself.
+    pub info: HostInfo,
+}
+
+/// What the host tells of itself.
+#[derive(Debug, Clone)]
+pub struct HostInfo {
+    /// The program's version.
+    pub version: String,
+    /// `redb`, `inmem` …
+    pub storage_type: String,
+    /// Where the engine is mounted, with a closing slash.
+    pub mount_path: String,
+    /// Where clients reach this node, if the configuration says so.
+    pub api_addr: Option<String>,
+    /// A name for people.
+    pub cluster_name: String,
+}
+
+/// The host.
+pub struct Host {
+    raw: Arc<dyn Storage>,
+    barrier: Arc<Barrier>,
+    seal: Seal,
+    devices: Vec<DeviceConfig>,
+    verifier: Arc<Verifier>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    info: HostInfo,
+    state: RwLock<Option<Arc<Unsealed>>>,
+    /// What was last known, for health when the store does not answer.
+    initialized: AtomicBool,
+    acts: Arc<Semaphore>,
+    /// One change of the seal at a time.
+    turnstile: Semaphore,
+}
+
+/// What exists only while the root key is in memory.
+pub struct Unsealed {
+    keyring: Arc<Keyring>,
+    engine: Engine,
+    tokens: Tokens,
+    wrappings: Wrappings,
+    audit: Broker,
+}
+
+impl Host {
+    /// A sealed host.
+    pub fn new(parts: HostParts) -> Arc<Host> {
+        let HostParts { storage, seal, devices, verifier, clock, random, info } = parts;
+        Arc::new(Host {
+            barrier: Arc::new(Barrier::new(Arc::clone(&storage))),
+            raw: storage,
+            seal,
+            devices,
+            verifier,
+            clock,
+            random,
+            info,
+            state: RwLock::new(None),
+            initialized: AtomicBool::new(false),
+            acts: Arc::new(Semaphore::new(MAX_ACTS)),
+            turnstile: Semaphore::new(1),
+        })
+    }
+
+    /// What the host tells of itself.
+    pub fn info(&self) -> &HostInfo {
+        &self.info
+    }
+
+    /// Whether the root key is out of memory.
+    pub fn is_sealed(&self) -> bool {
+        self.unsealed().is_none()
+    }
+
+    /// Opens the audit devices' files anew, after somebody moved them away (SIGHUP).
+    pub async fn reopen(&self) -> Result<()> {
+        match self.unsealed() {
+            Some(open) => open.audit.reopen().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until no write is at work, at most `patience`; then closes the audit devices and forgets the root key.
+    pub async fn shut_down(&self, patience: Duration) {
+        self.close(patience).await;
+    }
+
+    /// Removes tokens and wrappings whose time was over a day ago. They are refused without this; it only makes room.
+    pub async fn tidy(&self) -> Result<usize> {
+        const BATCH: usize = 256;
+        let Some(open) = self.unsealed() else { return Ok(0) };
+        let before = self.clock.now().minus(Duration::from_secs(86_400));
+        let mut gone = 0;
+        let mut after = None;
+        loop {
+            let (some, more) = open.tokens.tidy(before, after.as_deref(), BATCH).await?;
+            gone += some;
+            after = more;
+            if after.is_none() {
+                break;
+            }
+        }
+        loop {
+            let (some, more) = open.wrappings.tidy(before, after.as_deref(), BATCH).await?;
+            gone += some;
+            after = more;
+            if after.is_none() {
+                return Ok(gone);
+            }
+        }
+    }
+
+    fn unsealed(&self) -> Option<Arc<Unsealed>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_state(&self, state: Option<Arc<Unsealed>>) -> Option<Arc<Unsealed>> {
+        std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state)
+    }
+
+    /// Whether the store is initialised, as far as can be told now.
+    async fn is_initialized(&self) -> bool {
+        if self.unsealed().is_some() {
+            return true;
+        }
+        match self.seal.initialized().await {
+            Ok(initialized) => {
+                self.initialized.store(initialized, Ordering::Relaxed);
+                initialized
+            }
+            Err(error) => {
+                tracing::warn!(?error, "the seal record cannot be read");
+                self.initialized.load(Ordering::Relaxed)
+            }
+        }
+    }
+}

@@ -3,6 +3,10 @@
 pub mod body;
 pub mod form;
 pub mod json;
+pub mod paced;
 pub mod render;
+pub mod server;
 pub mod tls;
 pub mod wire;
+
+pub use server::{Limits, serve};

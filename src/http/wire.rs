@@ -17,8 +17,11 @@ use crate::error::Error;
 use crate::host::answer::Refusal;
 use crate::host::call::{Call, Token, Verb};
 
-/// Reads a head. `Err` is the answer to a request that goes no further.
-pub fn head(parts: &Parts, remote: Option<SocketAddr>) -> Result<Call, Reply> {
+/// The answer to a request that goes no further.
+pub type Early = Box<Reply>;
+
+/// Reads a head. `Err` answers what goes no further.
+pub fn head(parts: &Parts, remote: Option<SocketAddr>) -> Result<Call, Early> {
     let headers = &parts.headers;
     let token = token(headers)?;
     let path = path(&parts.uri)?;
@@ -58,11 +61,15 @@ pub fn body(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Value>, Err
     }
 }
 
-fn refuse(status: u16, sentence: &str) -> Reply {
-    render::refused(&Refusal::new(status, sentence))
+fn refuse(status: u16, sentence: &str) -> Early {
+    Box::new(render::refused(&Refusal::new(status, sentence)))
 }
 
-fn token(headers: &HeaderMap) -> Result<Option<Token>, Reply> {
+fn silent(status: u16) -> Early {
+    Box::new(render::refused(&Refusal::silent(status)))
+}
+
+fn token(headers: &HeaderMap) -> Result<Option<Token>, Early> {
     let printable = |bytes: &[u8]| bytes.iter().all(|b| (0x20..0x7f).contains(b));
     let text = match headers.get("x-vault-token").map(|value| value.as_bytes()) {
         Some(bytes) if !bytes.is_empty() => bytes,
@@ -73,23 +80,23 @@ fn token(headers: &HeaderMap) -> Result<Option<Token>, Reply> {
     };
     match std::str::from_utf8(text) {
         Ok(text) if printable(text.as_bytes()) => Ok(Some(Token::new(text.trim().to_owned()))),
-        _ => Err(render::plain(400, "400 Bad Request")),
+        _ => Err(Box::new(render::plain(400, "400 Bad Request"))),
     }
 }
 
 /// The path below `/v1/`, decoded.
-fn path(uri: &Uri) -> Result<String, Reply> {
+fn path(uri: &Uri) -> Result<String, Early> {
     let raw = uri.path();
     if let Some(clean) = cleaned(raw) {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        return Err(render::moved(&format!("{clean}{query}")));
+        return Err(Box::new(render::moved(&format!("{clean}{query}"))));
     }
     if matches!(raw, "/" | "/ui/") {
-        return Err(render::plain(404, "404 page not found\n"));
+        return Err(Box::new(render::plain(404, "404 page not found\n")));
     }
     let below = match raw.strip_prefix("/v1/") {
         Some(below) if !below.is_empty() => below,
-        _ => return Err(render::refused(&Refusal::silent(404))),
+        _ => return Err(silent(404)),
     };
     let decoded = form::decode(below).ok_or_else(|| refuse(400, "path: percent-encoded UTF-8 is needed"))?;
     if decoded.split('/').any(|segment| matches!(segment, "." | "..")) {
@@ -123,7 +130,7 @@ fn cleaned(raw: &str) -> Option<String> {
     Some(clean)
 }
 
-fn verb(method: &Method, query: &mut Map<String, Value>, headers: &HeaderMap) -> Result<Verb, Reply> {
+fn verb(method: &Method, query: &mut Map<String, Value>, headers: &HeaderMap) -> Result<Verb, Early> {
     match method.as_str() {
         "GET" => chosen(query),
         "HEAD" => Ok(Verb::Head),
@@ -141,12 +148,12 @@ fn verb(method: &Method, query: &mut Map<String, Value>, headers: &HeaderMap) ->
             None => Err(refuse(400, "mime: no media type")),
         },
         "OPTIONS" => Err(refuse(400, "cannot handle internal-only request operation")),
-        _ => Err(render::refused(&Refusal::silent(405))),
+        _ => Err(silent(405)),
     }
 }
 
 /// What `GET` means under `?help`, `?list` and `?scan`.
-fn chosen(query: &mut Map<String, Value>) -> Result<Verb, Reply> {
+fn chosen(query: &mut Map<String, Value>) -> Result<Verb, Early> {
     for (name, verb) in [("help", Verb::Help), ("list", Verb::List), ("scan", Verb::Scan)] {
         match query.get(name) {
             None => {}
@@ -156,9 +163,9 @@ fn chosen(query: &mut Map<String, Value>) -> Result<Verb, Reply> {
                     return Ok(verb);
                 }
                 Some(false) => {}
-                None => return Err(render::refused(&Refusal::silent(400))),
+                None => return Err(silent(400)),
             },
-            Some(_) => return Err(render::refused(&Refusal::silent(400))),
+            Some(_) => return Err(silent(400)),
         }
     }
     Ok(Verb::Read)
@@ -172,14 +179,17 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, Reply> {
+fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, Early> {
     let Some(value) = headers.get("x-vault-wrap-ttl") else { return Ok(None) };
     let text = value.to_str().unwrap_or("?").trim();
     if text.is_empty() {
         return Ok(None);
     }
     match parse_duration(text) {
-        Some(ttl) => Ok((!ttl.is_zero()).then_some(ttl)),
+        // Whole seconds, a broken one rounded up.
+        Some(ttl) => {
+            Ok((!ttl.is_zero()).then(|| Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0))))
+        }
         None if text.strip_prefix('-').is_some_and(|rest| parse_duration(rest).is_some()) => {
             Err(refuse(400, "requested wrap ttl cannot be negative"))
         }
@@ -211,7 +221,7 @@ mod tests {
     use super::*;
     use hyper::Request;
 
-    fn read(method: &str, uri: &str, headers: &[(&str, &[u8])]) -> Result<Call, Reply> {
+    fn read(method: &str, uri: &str, headers: &[(&str, &[u8])]) -> Result<Call, Early> {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -309,6 +319,7 @@ mod tests {
         assert_eq!(ttl(b"60"), Some(60));
         assert_eq!(ttl(b"1m0s"), Some(60));
         assert_eq!(ttl(b"99999h"), Some(359_996_400));
+        assert_eq!(ttl(b"1500ms"), Some(2));
         assert_eq!(ttl(b"0"), None);
         assert_eq!(ttl(b""), None);
         assert_eq!(status("GET", "/v1/a", &[("x-vault-wrap-ttl", b"abc")]), 400);

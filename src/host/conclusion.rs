@@ -1,0 +1,118 @@
+//! The end of a request: its answer is wrapped where that was asked for, recorded, and only then complete.
+
+use std::time::Duration;
+
+use super::answer::{Answer, Envelope, Refusal};
+use super::call::Call;
+use super::pipeline::{no_audit, unrecorded};
+use super::route::Route;
+use super::visit::Acted;
+use super::{Unsealed, envelope};
+use crate::audit::{AuthInfo, RequestEntry, ResponseEntry, WrapInfo};
+use crate::error::{Error, Result};
+
+/// Wraps, records and completes an answer. A code comes into it against the receipt of audit; without one it is lost.
+pub(super) async fn conclude(
+    open: &Unsealed,
+    route: &Route<'_>,
+    call: &Call,
+    request: RequestEntry<'_>,
+    acted: Acted,
+) -> Answer {
+    let Acted { mut answer, note, disclosure } = acted;
+    let mut original = None;
+    if let Some(ttl) = call.wrap_ttl {
+        if disclosure.is_some() {
+            return Refusal::from(Error::internal("a code that came bare though a wrapping was asked for")).into();
+        }
+        match put_away(open, call, ttl, answer).await {
+            Ok((kept, before)) => (answer, original) = (kept, before),
+            Err(error) => answer = Refusal::from(error).into(),
+        }
+    }
+    log(&answer, request.id);
+    let told = original.as_ref().or(match &answer {
+        Answer::Logical(envelope) => Some(envelope),
+        _ => None,
+    });
+    let entry = ResponseEntry {
+        request,
+        status: answer.status(),
+        error: match &answer {
+            Answer::Refused(refusal) => Some(refusal.sentence()),
+            _ => None,
+        },
+        data: told.and_then(|envelope| envelope.fields()),
+        warnings: told.map_or(0, |envelope| envelope.warnings.len()),
+        auth: told.and_then(|envelope| envelope.auth.as_ref()).map(|auth| AuthInfo {
+            client_token: auth.client_token.expose(),
+            accessor: &auth.accessor,
+            role: auth.told("role"),
+            subject: auth.told("subject"),
+            ttl: Duration::from_secs(auth.lease_duration),
+        }),
+        wrap_info: match &answer {
+            Answer::Logical(envelope) => envelope.wrap_info.as_ref().map(|info| WrapInfo {
+                token: info.token.expose(),
+                accessor: &info.accessor,
+                ttl: Duration::from_secs(info.ttl),
+                creation_path: &info.creation_path,
+            }),
+            _ => None,
+        },
+        note: &note,
+    };
+    match disclosure {
+        Some(sealed) => match open.audit.disclosure(entry).await {
+            Ok(receipt) => {
+                let (field, code) = sealed.open(receipt);
+                if let Answer::Logical(envelope) = &mut answer {
+                    envelope.disclose(field, code);
+                }
+            }
+            Err(error) => {
+                tracing::error!(request_id = request.id, ?error, "audit failed; a code was not given out");
+                return no_audit(error).into();
+            }
+        },
+        None => {
+            if let Err(error) = open.audit.response(entry).await
+                && let Some(refusal) = unrecorded(route, call.verb, error, request.id)
+            {
+                return refusal.into();
+            }
+        }
+    }
+    if let Answer::Logical(envelope) = &mut answer
+        && envelope.wrap_info.is_none()
+    {
+        envelope.request_id = request.id.to_owned();
+    }
+    answer
+}
+
+/// Puts an answer that carries something away for a wrapping token. Returns what is sent instead, and what was put away.
+async fn put_away(
+    open: &Unsealed,
+    call: &Call,
+    ttl: Duration,
+    answer: Answer,
+) -> Result<(Answer, Option<Box<Envelope>>)> {
+    match answer {
+        Answer::Logical(envelope) if envelope.carries_something() => {
+            let draft = open.wrappings.draft(&call.path, ttl);
+            open.wrappings.keep(&draft, &envelope::tail(&envelope)).await?;
+            let accessor = envelope.auth.as_ref().map(|auth| auth.accessor.clone());
+            let info = Envelope::wrapped(draft.into_info(accessor));
+            Ok((Answer::Logical(Box::new(info)), Some(envelope)))
+        }
+        other => Ok((other, None)),
+    }
+}
+
+/// Tells the operator of failures that the caller cannot mend.
+fn log(answer: &Answer, id: &str) {
+    if let Answer::Refused(Refusal { status: 500.., cause: Some(cause), .. }) = answer {
+        tracing::error!(request_id = id, error = ?cause, "request failed");
+    }
+}

@@ -1,0 +1,185 @@
+//! Initialisation, unsealing, sealing: how what needs the root key comes to be and goes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answer::Refusal;
+use super::call::Token;
+use super::seal::{InitShares, Initialised, Progress, Share};
+use super::tokens::record::Holder;
+use super::tokens::{self, Tokens};
+use super::wrapping::Wrappings;
+use super::{Host, MAX_ACTS, Unsealed, failure};
+use crate::audit::Broker;
+use crate::crypto::barrier;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::secret::Key;
+use crate::engine::keys::KEYRING;
+use crate::engine::{Engine, EngineParts};
+use crate::error::{Error, Result};
+use crate::storage::{Change, Expect, Found, Get, Revision, Storage, Write};
+
+/// What `sys/init` gives, once.
+pub struct Birth {
+    /// Unseal shares, or recovery shares under a static seal.
+    pub shares: Vec<Share>,
+    /// The root token.
+    pub root_token: Token,
+}
+
+/// Longest wait for writes at work before the barrier is sealed under them.
+const SEAL_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Host {
+    /// Unseals if the seal can do so by itself. A store that is not initialised, or under Shamir, stays as it is.
+    pub async fn start(&self) -> Result<()> {
+        let _turn = self.turn().await?;
+        self.is_initialized().await;
+        match self.seal.auto_unseal().await? {
+            Some(root) => self.open(root).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the root key, the keyring and the root token in one commit: a crash leaves all of them or none. Stays sealed under
+    /// Shamir.
+    pub async fn initialise(&self, shares: InitShares) -> Result<Birth> {
+        let _turn = self.turn().await?;
+        let (initialised, root_token) = self.create(shares, None).await?;
+        if let Some(root) = self.seal.auto_unseal().await? {
+            self.open(root).await?;
+        }
+        Ok(Birth { shares: initialised.keys, root_token })
+    }
+
+    /// Initialises and unseals a store that lives no longer than the process, under `root_token` if one is given. Returns the
+    /// root token.
+    pub async fn init_dev(&self, root_token: Option<String>) -> Result<String> {
+        let fits = |text: &str| (1..=Token::MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if root_token.as_deref().is_some_and(|text| !fits(text)) {
+            return Err(Error::field("dev-root-token-id", "1 to 512 printable characters without spaces"));
+        }
+        let _turn = self.turn().await?;
+        let shares = match self.seal.status().recovery {
+            true => InitShares::default(),
+            false => InitShares { shares: 1, threshold: 1, ..InitShares::default() },
+        };
+        let (initialised, token) = self.create(shares, root_token.map(Token::new)).await?;
+        self.open(initialised.root).await?;
+        Ok(token.expose().to_owned())
+    }
+
+    /// Takes a share of the unseal key. The host is unsealed when this returns `true`.
+    pub async fn unseal(&self, share: &[u8]) -> Result<bool> {
+        let _turn = self.turn().await?;
+        if !self.is_sealed() {
+            return Ok(true);
+        }
+        match self.seal.unseal(share).await? {
+            Progress::More(_) => Ok(false),
+            Progress::Root(root) => {
+                self.seal.reset();
+                self.open(root).await.map(|()| true)
+            }
+        }
+    }
+
+    /// Forgets the shares given so far.
+    pub fn reset_unseal(&self) -> Result<()> {
+        if !self.is_sealed() {
+            return Err(Error::invalid("vault is unsealed"));
+        }
+        self.seal.reset();
+        Ok(())
+    }
+
+    /// Seals: no new request finds the root key; writes at work get a little time to end.
+    pub async fn close_seal(&self) -> Result<(), Refusal> {
+        let _turn = self.turn().await?;
+        self.close(SEAL_PATIENCE).await;
+        Ok(())
+    }
+
+    pub(super) async fn close(&self, patience: Duration) {
+        let Some(open) = self.set_state(None) else { return };
+        let all = u32::try_from(MAX_ACTS).unwrap_or(u32::MAX);
+        let idle = tokio::time::timeout(patience, self.acts.acquire_many(all)).await;
+        if idle.is_err() {
+            tracing::warn!("writes are still at work; the barrier is sealed under them");
+        }
+        open.audit.close().await;
+        self.barrier.seal();
+    }
+
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        self.turnstile.acquire().await.map_err(Error::internal)
+    }
+
+    async fn create(&self, shares: InitShares, given: Option<Token>) -> Result<(Initialised, Token)> {
+        let random = &*self.random;
+        let now = self.clock.now();
+        let token = given.unwrap_or_else(|| tokens::draw(random));
+        let record = tokens::new_record(Holder::Root, Duration::ZERO, Duration::ZERO, now, random);
+        let first = |root: &Key| -> Result<Vec<Write>> {
+            let keyring = Keyring::generate(now, random);
+            let revision = Revision::new(random);
+            let sealed = keyring.seal(root, &revision, random).map_err(Error::internal)?;
+            let mut writes = vec![create(KEYRING.to_owned(), sealed, revision)];
+            let barrier_keys = keyring.barrier_keys();
+            let key = barrier_keys.last().ok_or_else(|| Error::internal("a keyring without a barrier key"))?;
+            for (name, value) in tokens::first_values(&keyring, &token, &record)? {
+                let revision = Revision::new(random);
+                let sealed = barrier::seal_value(key, keyring.mount_id(), &name, &revision, &value, random)
+                    .map_err(Error::internal)?;
+                writes.push(create(name, sealed, revision));
+            }
+            Ok(writes)
+        };
+        let initialised = self.seal.init_with(shares, first).await?;
+        Ok((initialised, token))
+    }
+
+    async fn open(&self, root: Key) -> Result<()> {
+        let found = self.raw.get_many(vec![Get::new(KEYRING)]).await.map_err(failure::read)?;
+        let Some(Found::Value(bytes, revision)) = found.into_iter().next() else {
+            return Err(Error::internal(
+                "the store has a seal but no keyring: it is damaged, or another store's seal was copied in",
+            ));
+        };
+        let keyring = Arc::new(Keyring::open(&root, &revision, &bytes).map_err(Error::internal)?);
+        self.barrier.unseal(*keyring.mount_id(), keyring.barrier_keys());
+        match self.assemble(root, keyring).await {
+            Ok(open) => {
+                self.set_state(Some(Arc::new(open)));
+                Ok(())
+            }
+            Err(error) => {
+                self.barrier.seal();
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(&self, root: Key, keyring: Arc<Keyring>) -> Result<Unsealed> {
+        let storage: Arc<dyn Storage> = Arc::clone(&self.barrier) as _;
+        let signing = keyring.signing().map_err(Error::internal)?;
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let audit =
+            Broker::open(self.devices.clone(), Arc::clone(&storage), signing, Arc::clone(&clock), Arc::clone(&random))
+                .await?;
+        let engine = Engine::new(EngineParts {
+            storage: Arc::clone(&storage),
+            root: Arc::new(root),
+            verifier: Arc::clone(&self.verifier),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        });
+        let tokens = Tokens::new(Arc::clone(&storage), Arc::clone(&keyring), Arc::clone(&clock), Arc::clone(&random));
+        let wrappings = Wrappings::new(storage, Arc::clone(&keyring), clock, random);
+        Ok(Unsealed { keyring, engine, tokens, wrappings, audit })
+    }
+}
+
+fn create(key: String, value: Vec<u8>, revision: Revision) -> Write {
+    Write { key, expect: Expect::Absent, change: Change::Put { value, revision } }
+}

@@ -1,0 +1,197 @@
+//! The way of every request that is not about the seal. The order is fixed:
+//!
+//! 1. the wire has parsed it; the path is routed (a host path, an engine path, an unknown one);
+//! 2. a foreign namespace is refused, then a sealed host;
+//! 3. the token is looked up, unless the path looks at none, and what the path needs is demanded;
+//! 4. audit records the request, refused or not. If it cannot, a write goes no further (500; one that would disclose, 503), while
+//!    reads of metadata go on;
+//! 5. the act: the host's handler, or the engine;
+//! 6. an answer that shall be wrapped is put away for its token;
+//! 7. audit records the answer. Only its receipt opens a disclosure: without one the code is lost, never leaked;
+//! 8. the face renders.
+//!
+//! A write runs as a task of its own, so it comes to its end though the client hangs up.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::answer::{Answer, Refusal, canonical};
+use super::call::{Call, Token, Verb};
+use super::route::{Route, operation};
+use super::routes::Need;
+use super::sys::status::Status;
+use super::visit::{Bearer, Visit, administers};
+use super::{Host, Unsealed, conclusion, dispatch, ident};
+use crate::audit::RequestEntry;
+use crate::auth::Caller;
+use crate::engine::request::Operation;
+use crate::error::{Error, Kind, Result};
+
+impl Host {
+    /// Answers one call.
+    pub async fn handle(self: &Arc<Self>, call: Call) -> Answer {
+        if let Some(status) = Status::of(&call.path) {
+            return self.status(status, call).await;
+        }
+        if call.foreign_namespace {
+            return Refusal::new(404, "namespace not found").into();
+        }
+        let Some(open) = self.unsealed() else { return Refusal::sealed().into() };
+        match call.verb {
+            Verb::Head => Refusal::silent(405).into(),
+            Verb::Update | Verb::Delete => self.run(open, call).await,
+            Verb::Read | Verb::List | Verb::Patch | Verb::Scan | Verb::Help => serve(self, &open, call).await,
+        }
+    }
+
+    async fn run(self: &Arc<Self>, open: Arc<Unsealed>, call: Call) -> Answer {
+        let Ok(permit) = Arc::clone(&self.acts).try_acquire_owned() else {
+            let busy = Error::new(Kind::TooMany, "too many writes at work; nothing was done, try again");
+            return Refusal::from(busy).into();
+        };
+        let host = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let answer = serve(&host, &open, call).await;
+            drop(permit);
+            answer
+        });
+        task.await.unwrap_or_else(|error| Refusal::from(Error::internal(error)).into())
+    }
+}
+
+async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
+    let id = ident::uuid(&*host.random);
+    let remote = call.remote.map(|address| canonical(address.ip()));
+    let data = call.fields();
+    let call = call;
+    let route = Route::of(&host.info.mount_path, &call);
+    let (bearer, mut refused) = match route.need(call.verb) {
+        Need::Nothing => (Bearer::Ignored, None),
+        _ => match open.bearer(call.token.as_ref()).await {
+            Ok(bearer) => (bearer, None),
+            Err(error) => (Bearer::None, Some(Refusal::from(error))),
+        },
+    };
+    let caller = bearer.caller();
+    if refused.is_none() {
+        refused = admit(open, route.need(call.verb), &bearer, &caller, remote).await.err();
+    }
+    let sentence = refused.as_ref().map(|refusal| refusal.sentence().to_owned());
+    let (mount_point, mount_type) = route.mount(&host.info.mount_path, &call.path);
+    let request = RequestEntry {
+        id: &id,
+        operation: operation(call.verb),
+        mount_point,
+        mount_type,
+        path: &call.path,
+        data: &data,
+        caller: &caller,
+        token: call.token.as_ref().map(Token::expose),
+        remote,
+        wrap_ttl: call.wrap_ttl,
+        error: sentence.as_deref(),
+    };
+    if let Err(error) = open.audit.request(request).await
+        && let Some(refusal) = unrecorded(&route, call.verb, error, &id)
+    {
+        return refusal.into();
+    }
+    let acted = match refused {
+        Some(refusal) => Err(refusal),
+        None => {
+            let visit = Visit {
+                host,
+                open,
+                id: &id,
+                verb: call.verb,
+                path: &call.path,
+                token: call.token.as_ref(),
+                bearer: &bearer,
+                caller: &caller,
+                wrap_ttl: call.wrap_ttl,
+                remote,
+            };
+            dispatch::act(&visit, &route, data.clone()).await
+        }
+    };
+    let acted = acted.unwrap_or_else(|refusal| Answer::Refused(refusal).into());
+    conclusion::conclude(open, &route, &call, request, acted).await
+}
+
+/// Seals, which is a request of its own kind: it has no answer that could be recorded.
+pub(super) async fn seal(host: &Host, call: Call) -> Result<Answer, Refusal> {
+    let Some(open) = host.unsealed() else { return Ok(Answer::Empty { status: 204 }) };
+    let bearer = open.bearer(call.token.as_ref()).await?;
+    let caller = bearer.caller();
+    let remote = call.remote.map(|address| canonical(address.ip()));
+    let refused = admit(&open, Need::Administer, &bearer, &caller, remote).await.err();
+    let request = RequestEntry {
+        id: &ident::uuid(&*host.random),
+        operation: Operation::Update,
+        mount_point: "sys/",
+        mount_type: "system",
+        path: &call.path,
+        data: &call.body,
+        caller: &caller,
+        token: call.token.as_ref().map(Token::expose),
+        remote,
+        wrap_ttl: None,
+        error: refused.as_ref().map(Refusal::sentence),
+    };
+    if let Err(error) = open.audit.request(request).await {
+        tracing::error!(?error, "audit failed; not sealed");
+        return Err(Refusal::new(500, "failed to audit request, cannot continue"));
+    }
+    if let Some(refusal) = refused {
+        return Err(refusal);
+    }
+    drop(open);
+    host.close_seal().await?;
+    Ok(Answer::Empty { status: 204 })
+}
+
+impl Unsealed {
+    /// Looks the token of a request up, first among tokens, then among wrapping tokens.
+    async fn bearer(&self, token: Option<&Token>) -> Result<Bearer> {
+        let Some(token) = token else { return Ok(Bearer::None) };
+        if let Some(held) = self.tokens.find(token).await? {
+            return Ok(Bearer::Held(held));
+        }
+        Ok(self.wrappings.find(token).await?.map_or(Bearer::Unknown, Bearer::Wrapping))
+    }
+}
+
+/// Demands what a path needs. A wrapping token that is sent to any path but its own is used up by that: a tamper evidence.
+async fn admit(
+    open: &Unsealed,
+    need: Need,
+    bearer: &Bearer,
+    caller: &Caller,
+    remote: Option<IpAddr>,
+) -> Result<(), Refusal> {
+    match (need, bearer) {
+        (Need::Nothing | Need::Wrapping, _) | (Need::Optional, Bearer::None | Bearer::Ignored) => Ok(()),
+        (_, Bearer::Wrapping(waiting)) => {
+            open.wrappings.burn(waiting).await?;
+            Err(Refusal::no_token())
+        }
+        (_, Bearer::None | Bearer::Ignored | Bearer::Unknown) => Err(Refusal::no_token()),
+        (Need::Optional | Need::Token, Bearer::Held(_)) => Ok(()),
+        (Need::Administer, Bearer::Held(_)) => administers(open, caller, remote).await,
+    }
+}
+
+/// What becomes of a request that audit could not record: `None` lets it go on.
+pub(super) fn unrecorded(route: &Route<'_>, verb: Verb, error: Error, id: &str) -> Option<Refusal> {
+    tracing::error!(request_id = id, ?error, "audit failed");
+    match verb {
+        Verb::Update if route.may_disclose() => Some(no_audit(error)),
+        Verb::Update | Verb::Delete => Some(Error::internal(error).into()),
+        _ => None,
+    }
+}
+
+/// 503: no code without a durable record of it.
+pub(super) fn no_audit(error: Error) -> Refusal {
+    Error::unavailable("audit: no durable device acknowledged, so no code is given out").with_source(error).into()
+}
