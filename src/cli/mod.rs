@@ -8,6 +8,7 @@ use crate::process;
 
 pub mod audit;
 pub mod client;
+pub mod codefile;
 pub mod demo;
 pub mod dev;
 pub mod import;
