@@ -9,6 +9,7 @@ use crate::process;
 pub mod audit;
 pub mod client;
 pub mod codefile;
+pub mod console;
 pub mod demo;
 pub mod dev;
 pub mod import;
