@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use sparekey::cli::client::{Client, Connection, Failure, Reply, Settings, path};
 use zeroize::Zeroizing;
+
+mod loopback;
+
+use loopback::{answer, read_request, server};
 
 /// Settings from flags and an environment of these variables only.
 fn resolve(flags: &Connection, variables: &[(&str, &str)]) -> Result<Settings, Failure> {
@@ -23,46 +27,6 @@ fn client(address: &str, variables: &[(&str, &str)]) -> Client {
 
 fn told<T>(outcome: Result<T, Failure>) -> String {
     outcome.err().expect("a failure").to_string()
-}
-
-/// A server that answers every connection's first request with `answer`; what it read comes through the channel.
-fn server(answer: &'static str) -> (String, mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let (sender, requests) = mpsc::channel();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let request = read_request(&mut stream);
-            stream.write_all(answer.as_bytes()).unwrap();
-            if sender.send(request).is_err() {
-                return;
-            }
-        }
-    });
-    (address, requests)
-}
-
-fn read_request(stream: &mut impl Read) -> String {
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let count = stream.read(&mut buffer).unwrap_or(0);
-        text.extend_from_slice(&buffer[..count]);
-        let so_far = String::from_utf8_lossy(&text).into_owned();
-        let length = so_far.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-        let body = so_far.split_once("\r\n\r\n").map(|(_, body)| body.len());
-        if count == 0 || body.is_some_and(|body| body >= length.unwrap_or(0)) {
-            return so_far;
-        }
-    }
-}
-
-fn answer(status: &str, body: &str) -> &'static str {
-    let length = body.len();
-    Box::leak(
-        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").into_boxed_str(),
-    )
 }
 
 #[test]

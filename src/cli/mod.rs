@@ -8,6 +8,8 @@ use crate::process;
 
 pub mod audit;
 pub mod client;
+pub mod codefile;
+pub mod console;
 pub mod demo;
 pub mod dev;
 pub mod import;

@@ -1,0 +1,110 @@
+//! Where codes and JWT come from, and the end of the file they came from.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::Args;
+use crate::cli::client::Failure;
+use crate::cli::codefile::MAX_FILE;
+
+/// The largest JWT that is read, in bytes.
+const MAX_JWT: usize = 64 * 1024;
+
+/// Refuses what cannot work, before anything is read or sent.
+pub(super) fn check(args: &Args) -> Result<(), Failure> {
+    if is_standard_input(&args.file) && args.jwt_file.as_deref().is_some_and(is_standard_input) {
+        return Err(Failure::local("codes and JWT cannot both come from standard input: put one into a file"));
+    }
+    if !args.remove_source {
+        return Ok(());
+    }
+    if is_standard_input(&args.file) {
+        return Err(Failure::local("--remove-source needs a file; standard input leaves none behind"));
+    }
+    match fs::symlink_metadata(&args.file) {
+        Ok(found) if found.is_symlink() => Err(Failure::local(format!(
+            "{} is a link: --remove-source would delete the link and leave the codes. Name the file itself",
+            args.file.display()
+        ))),
+        Ok(found) if !found.is_file() => Err(Failure::local(format!("{} is not a file", args.file.display()))),
+        Ok(_) => Ok(()),
+        Err(error) => Err(unreadable(&args.file, &error)),
+    }
+}
+
+/// Whether standard input is taken already, so that nobody can answer on it.
+pub(super) fn takes_standard_input(args: &Args) -> bool {
+    is_standard_input(&args.file) || args.jwt_file.as_deref().is_some_and(is_standard_input)
+}
+
+/// The bytes of the file of codes.
+pub(super) fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    read_bounded(file, MAX_FILE, "no list of codes")
+}
+
+/// The JWT of `--jwt-file`, else of `SPAREKEY_JWT`, if there is one.
+pub(super) fn jwt(
+    args: &Args,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Zeroizing<String>>, Failure> {
+    let (text, from) = match &args.jwt_file {
+        Some(file) => {
+            let bytes = read_bounded(file, MAX_JWT, "no JWT")?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| not_a_jwt(&file.display().to_string()))?;
+            (Zeroizing::new(text.trim().to_owned()), file.display().to_string())
+        }
+        None => match environment("SPAREKEY_JWT").map(Zeroizing::new).filter(|text| !text.trim().is_empty()) {
+            Some(text) => (Zeroizing::new(text.trim().to_owned()), "SPAREKEY_JWT".to_owned()),
+            None => return Ok(None),
+        },
+    };
+    let part =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if text.split('.').count() != 3 || !text.split('.').all(part) {
+        return Err(not_a_jwt(&from));
+    }
+    Ok(Some(text))
+}
+
+/// Deletes the file if it still holds `bytes`.
+pub(super) fn remove(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let kept = |why: String| {
+        Failure::local(format!("the set is stored, but {} is still there: {why}. Delete it yourself", file.display()))
+    };
+    let now = read(file).map_err(|failure| kept(failure.to_string()))?;
+    if now.as_slice() != bytes {
+        return Err(kept("it has changed since it was read".to_owned()));
+    }
+    fs::remove_file(file).map_err(|error| kept(error.to_string()))
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Reads at most `max` bytes, into memory that is wiped and never moved.
+fn read_bounded(file: &Path, max: usize, is_none: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max + 1));
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    let outcome = if is_standard_input(file) {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes))
+    };
+    outcome.map_err(|error| unreadable(file, &error))?;
+    if bytes.len() > max {
+        return Err(Failure::local(format!("{} is larger than {} KiB: {is_none} is", file.display(), max / 1024)));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::local(format!("{} cannot be read: {error}", file.display()))
+}
+
+fn not_a_jwt(from: &str) -> Failure {
+    Failure::local(format!("{from} holds no JWT (three parts with dots between). Nothing was sent"))
+}
