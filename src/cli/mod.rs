@@ -35,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   sparekey server --dev                          an unsealed server in memory, to try things out
   sparekey server --config /etc/sparekey.hcl     a server on its store
+  sparekey dev jwt --sub you --aud sparekey      an assertion that the development server accepts
   sparekey audit verify /var/log/sparekey/audit.log
 
 Exit codes:
