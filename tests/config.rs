@@ -148,8 +148,8 @@ fn defaults_are_filled_in() {
     assert_eq!(listener.address.to_string(), "127.0.0.1:8200");
     assert!(listener.tls.is_none());
     assert_eq!(listener.max_request_size, 1 << 20);
-    let times = [listener.read_header_timeout, listener.read_timeout, listener.idle_timeout];
-    assert_eq!(times.map(|time| time.as_secs()), [10, 30, 300]);
+    let times = [listener.read_header_timeout, listener.read_timeout, listener.write_timeout, listener.idle_timeout];
+    assert_eq!(times.map(|time| time.as_secs()), [30, 30, 30, 300]);
     let warned = |config: &Config, what: &str| config.warnings.iter().any(|warning| warning.contains(what));
     assert!(warned(&config, "no durable audit device"));
     assert!(!warned(&load("good/full.hcl"), "no durable audit device"));
@@ -163,7 +163,10 @@ fn every_word_is_read() {
     assert_eq!(config.cluster_name.as_deref(), Some("north ${literal}"));
     let tls = config.listeners[0].tls.as_ref().unwrap();
     assert!(tls.client_ca.as_ref().unwrap().required);
-    assert_eq!(config.listeners[0].read_timeout.as_secs(), 90);
+    let listener = &config.listeners[0];
+    let times = [listener.read_header_timeout, listener.read_timeout, listener.write_timeout, listener.idle_timeout];
+    assert_eq!(times.map(|time| time.as_secs()), [5, 90, 20, 120]);
+    assert_eq!(listener.max_request_size, 65536);
     assert_eq!(config.listeners[1].address.port(), 8300);
     let names: Vec<_> = config.devices.iter().map(|device| (device.kind(), device.name())).collect();
     assert_eq!(names, [("file", "main"), ("socket", "siem"), ("stdout", "console")]);

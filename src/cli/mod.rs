@@ -40,6 +40,7 @@ Examples:
   sparekey demo                                  the main job, told in a few seconds
   sparekey server --dev                          an unsealed server in memory, to try things out
   sparekey server --config /etc/sparekey.hcl     a server on its store
+  sparekey dev jwt --sub you --aud sparekey      an assertion that the development server accepts
   sparekey audit verify /var/log/sparekey/audit.log
 
 Exit codes:

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tracing::Level;
 
@@ -98,6 +97,7 @@ const LISTENER_WORDS: &[&str] = &[
     "max_request_size",
     "http_read_header_timeout",
     "http_read_timeout",
+    "http_write_timeout",
     "http_idle_timeout",
 ];
 
@@ -140,17 +140,17 @@ fn listener(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Listene
         (false, None, _) => return Err(section.error("tls_cert_file", "required unless tls_disable = true")),
         (false, _, None) => return Err(section.error("tls_key_file", "required unless tls_disable = true")),
     };
-    let max_request_size = section.integer("max_request_size", 1 << 10, 32 << 20)?.unwrap_or(1 << 20);
-    let within = |word, default| {
-        Ok::<_, ConfigError>(section.duration(word, 1, 24 * 3600)?.unwrap_or(Duration::from_secs(default)))
-    };
+    let default = Listener::plain(address);
+    let size = section.integer("max_request_size", 1 << 10, 32 << 20)?.and_then(|size| usize::try_from(size).ok());
+    let within = |word, default| Ok::<_, ConfigError>(section.duration(word, 1, 24 * 3600)?.unwrap_or(default));
     Ok(Listener {
         address,
         tls,
-        max_request_size: usize::try_from(max_request_size).unwrap_or(usize::MAX),
-        read_header_timeout: within("http_read_header_timeout", 10)?,
-        read_timeout: within("http_read_timeout", 30)?,
-        idle_timeout: within("http_idle_timeout", 300)?,
+        max_request_size: size.unwrap_or(default.max_request_size),
+        read_header_timeout: within("http_read_header_timeout", default.read_header_timeout)?,
+        read_timeout: within("http_read_timeout", default.read_timeout)?,
+        write_timeout: within("http_write_timeout", default.write_timeout)?,
+        idle_timeout: within("http_idle_timeout", default.idle_timeout)?,
     })
 }
 

@@ -57,8 +57,25 @@ pub struct Listener {
     pub read_header_timeout: Duration,
     /// How long a client may take to send the body.
     pub read_timeout: Duration,
+    /// How long a connection may stand still while there is something to send on it.
+    pub write_timeout: Duration,
     /// How long a connection may rest between requests.
     pub idle_timeout: Duration,
+}
+
+impl Listener {
+    /// `address` without TLS, everything else as it is by default.
+    pub fn plain(address: SocketAddr) -> Self {
+        Listener {
+            address,
+            tls: None,
+            max_request_size: 1 << 20,
+            read_header_timeout: Duration::from_secs(30),
+            read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+        }
+    }
 }
 
 /// Where everything is kept.

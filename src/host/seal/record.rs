@@ -157,7 +157,7 @@ impl Quorum {
 /// What a record keeps of a recovery key: enough to recognise it when the root key is there, nothing to guess from.
 pub(super) fn recovery_check(id: &[u8; 16], root: &Key, recovery_key: &Key) -> Option<[u8; 32]> {
     let mut derived = Zeroizing::new([0; 32]);
-    Hkdf::<Sha256>::new(None, root.bytes()).expand(labels::seal_recovery(id).bytes(), &mut *derived).ok()?;
+    Hkdf::<Sha256>::new(Some(id), root.bytes()).expand(labels::seal_recovery(id).bytes(), &mut *derived).ok()?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&*derived).ok()?;
     mac.update(recovery_key.bytes());
     Some(mac.finalize().into_bytes().into())

@@ -18,6 +18,7 @@ listener "tcp" {
   http_idle_timeout                  = "2m"
   http_read_header_timeout           = 5
   http_read_timeout                  = "1m30s"
+  http_write_timeout                 = "20s"
 }
 
 listener "tcp" {
