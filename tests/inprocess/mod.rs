@@ -81,7 +81,7 @@ impl Setup {
             seal: Seal::new(SealConfig::Shamir, Arc::clone(&storage), random.clone()),
             storage: Arc::clone(&storage),
             devices,
-            verifier: Arc::new(Verifier::new(Arc::new(HttpsFetch), clock.clone())),
+            verifier: Arc::new(Verifier::new(Arc::new(HttpsFetch::default()), clock.clone())),
             clock: clock.clone(),
             random,
             info: HostInfo {
