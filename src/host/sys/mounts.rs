@@ -60,7 +60,7 @@ pub(in super::super) fn audits(visit: &Visit<'_>, fields: &Fields) -> Acted {
     for device in &visit.host.devices {
         let path = format!("{}/", device.name());
         let entry = json!({
-            "type": device.kind(), "path": path, "description": "", "local": false, "options": {},
+            "type": device.kind(), "path": path, "description": "", "local": false, "options": device.options(),
         });
         devices.insert(path, entry);
     }
