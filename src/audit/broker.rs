@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::conceal::Salt;
 use super::config::{DeviceConfig, Place};
 use super::devices::{self, Anchor, Birth, Fault, Gauge, Job, Outcome};
-use super::entry::{RequestEntry, ResponseEntry, VoidEntry};
+use super::entry::{DISCLOSURE, RequestEntry, ResponseEntry, VoidEntry};
 use super::shape;
 use super::state::{self, Kept};
 use crate::clock::Clock;
@@ -161,7 +161,7 @@ impl Broker {
     /// # Errors
     /// 503 if no durable device acknowledged; 500 if `note` lacks what every disclosure line must name.
     pub async fn disclosure(&self, entry: ResponseEntry<'_>) -> Result<Recorded> {
-        for field in ["account", "generation", "slot", "seq", "head"] {
+        for field in DISCLOSURE {
             if entry.note.get(field).is_none_or(serde_json::Value::is_null) {
                 return Err(Error::internal(format!(
                     "the disclosure line of request {} lacks {field}",

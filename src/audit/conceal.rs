@@ -15,8 +15,10 @@ const VALUES: usize = 192;
 const ELEMENTS: usize = 64;
 /// How deep values may nest.
 const DEPTH: usize = 6;
-/// Longest text in clear, in bytes.
+/// Longest text in clear, in bytes …
 const CLEAR: usize = 1024;
+/// … and in a note.
+const NOTED: usize = 512;
 /// Larger integers may be a code that lost its quotes: HMAC'd.
 const SMALL: u64 = 99_999;
 
@@ -129,9 +131,13 @@ impl<'a> Concealer<'a> {
 
 /// A text that may stand in clear: bounded, control characters replaced.
 pub fn clear(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(CLEAR));
+    bounded(text, CLEAR)
+}
+
+fn bounded(text: &str, limit: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(limit));
     for character in text.chars() {
-        if out.len() >= CLEAR {
+        if out.len() >= limit {
             out.push('…');
             break;
         }
@@ -140,18 +146,22 @@ pub fn clear(text: &str) -> String {
     out
 }
 
-/// The engine's note, in clear: at most 16 members of plain values, none that is named for codes.
+/// The engine's note, in clear: what a disclosure must name, then up to 16 more members of plain values, none that is named
+/// for codes.
 pub fn note(note: &Map<String, Value>) -> Map<String, Value> {
     let plain = |value: &Value| match value {
-        Value::String(text) => Some(Value::String(clear(text))),
+        Value::String(text) => Some(Value::String(bounded(text, NOTED))),
         Value::Array(list) => {
             Some(Value::Array(list.iter().filter(|element| element.is_number()).take(ELEMENTS).cloned().collect()))
         }
         Value::Object(_) => None,
         other => Some(other.clone()),
     };
+    let must = |name: &str| super::entry::DISCLOSURE.contains(&name);
     let named = note.iter().filter(|(name, _)| !words::holds_codes(name) && name.len() <= 64);
-    named.take(16).filter_map(|(name, value)| Some((clear(name), plain(value)?))).collect()
+    let (first, more): (Vec<_>, Vec<_>) = named.partition(|(name, _)| must(name));
+    let all = first.into_iter().chain(more.into_iter().take(16));
+    all.filter_map(|(name, value)| Some((clear(name), plain(value)?))).collect()
 }
 
 /// How many codes were left out here.

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use crate::auth::Caller;
 use crate::engine::request::Operation;
 
+/// What the note of every disclosure line names.
+pub(super) const DISCLOSURE: [&str; 5] = ["account", "generation", "slot", "seq", "head"];
+
 /// One request, before it is worked on.
 #[derive(Clone, Copy)]
 pub struct RequestEntry<'a> {

@@ -25,6 +25,7 @@ pub struct Replay {
     /// Unreadable lines since the last readable one.
     garbled: u64,
     place: Place,
+    /// The last line of the chain.
     before: Place,
     open: HashMap<u64, Place>,
     ids: RandomState,
@@ -36,6 +37,8 @@ struct Suspect {
     before: Place,
     this: Place,
     head: Head,
+    /// What the second line would be if its link fitted.
+    mended: [u8; 32],
 }
 
 impl Replay {
@@ -67,7 +70,6 @@ impl Replay {
 
     /// Takes the next line, without its line feed; `finished` says whether it had one.
     pub fn line(&mut self, bytes: &[u8], finished: bool) {
-        self.before = self.place;
         self.place.line += 1;
         self.report.lines += 1;
         self.report.unsealed_tail += 1;
@@ -90,6 +92,7 @@ impl Replay {
         };
         if moved {
             self.head = Some(now);
+            self.before = self.place;
             self.garbled = 0;
             self.recent.push_back(now);
             if self.recent.len() > RECENT {
@@ -128,7 +131,12 @@ impl Replay {
         let Some(suspect) = self.suspect.take() else { return };
         match next {
             Some(line) if line.seq == suspect.head.seq + 1 && line.prev != suspect.head.hash => {
-                self.report.find(suspect.this, "altered: neither the line before nor the one after fits to it");
+                if line.prev == suspect.mended {
+                    self.report.find(suspect.this, "altered: its link to the line before");
+                } else {
+                    self.report.find(suspect.before, "altered, or the link to it in the next line");
+                    self.report.find(suspect.this, "altered: the next line names another hash for it");
+                }
                 // The next line was linked to what stood here before.
                 self.head = Some(Head { seq: suspect.head.seq, hash: line.prev });
             }
@@ -156,7 +164,10 @@ impl Replay {
             self.report.find(self.place, what);
             return false;
         } else if self.garbled == 0 && line.prev != head.hash {
-            self.suspect = Some(Suspect { before: self.before, this: self.place, head: now });
+            let mut mended = Vec::new();
+            let mut before = Head { seq: line.seq - 1, hash: head.hash };
+            before.link(line.body, &mut mended);
+            self.suspect = Some(Suspect { before: self.before, this: self.place, head: now, mended: before.hash });
         }
         true
     }

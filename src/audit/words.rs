@@ -29,11 +29,13 @@ const KNOWN: &[&str] = &[
     "after",
     "algorithm",
     "alphabet",
+    "applied",
     "assertion",
     "at",
     "audiences",
     "auth",
     "batch",
+    "before",
     "bound_at",
     "bound_audiences",
     "bound_cidrs",
@@ -45,6 +47,7 @@ const KNOWN: &[&str] = &[
     "capabilities",
     "cas",
     "cause",
+    "change_type",
     "circular",
     "clock_skew",
     "clock_skew_leeway",
@@ -54,12 +57,17 @@ const KNOWN: &[&str] = &[
     "creation_path",
     "creation_time",
     "creation_ttl",
+    "credential_type",
+    "critical_subject_members",
     "custody",
     "default_profile",
     "default_role",
+    "description",
     "destroy_after",
+    "destroyed",
     "display_name",
     "done",
+    "effect",
     "email",
     "ended_at",
     "enrollment",
@@ -97,6 +105,7 @@ const KNOWN: &[&str] = &[
     "kind",
     "labels",
     "last_event",
+    "last_verification",
     "length",
     "limit",
     "list",
@@ -131,6 +140,7 @@ const KNOWN: &[&str] = &[
     "order",
     "orphan",
     "outcome",
+    "overdue",
     "owes",
     "owner",
     "path",
@@ -145,6 +155,7 @@ const KNOWN: &[&str] = &[
     "provider",
     "quarantined",
     "reason",
+    "refused",
     "refused_amr",
     "regenerate_by",
     "regenerate_within",
@@ -162,14 +173,18 @@ const KNOWN: &[&str] = &[
     "retry_after",
     "reveal_window",
     "review_by",
+    "review_required",
     "revoked",
     "role",
     "roles",
     "scope",
     "sealed",
+    "secret_shares",
+    "secret_threshold",
     "seq",
     "set",
     "sets",
+    "since",
     "single_use",
     "skew",
     "slot",
@@ -182,11 +197,14 @@ const KNOWN: &[&str] = &[
     "status",
     "stop",
     "stored_at",
+    "stored_by",
     "subject",
     "subjects",
+    "summary",
     "superseded",
     "ticket",
     "ticket_pattern",
+    "time_inferred",
     "to",
     "token",
     "token_max_ttl",
@@ -197,6 +215,7 @@ const KNOWN: &[&str] = &[
     "type",
     "unchanged",
     "unconfirmed",
+    "unmapped",
     "until",
     "used",
     "user_claim",
@@ -207,6 +226,8 @@ const KNOWN: &[&str] = &[
     "version",
     "warnings",
     "wrap",
+    "wrapped",
+    "wrapped_at",
     "wraps",
 ];
 
@@ -219,6 +240,19 @@ mod tests {
         assert!(KNOWN.is_sorted_by(|a, b| a < b));
         assert!(KNOWN.iter().all(|name| !holds_codes(name)));
         assert!(known("reason") && known("accessor") && known("wraps") && !known("kode"));
+    }
+
+    #[test]
+    fn every_field_of_the_engine_is_known() {
+        use crate::engine::paths::TABLE;
+        let fields = TABLE.iter().flat_map(|paths| paths.iter()).flat_map(|path| path.operations.iter());
+        for field in fields.flat_map(|operation| operation.fields.iter()) {
+            assert!(
+                known(field.name) != holds_codes(field.name),
+                "{}: list it, or it is left out of the audit",
+                field.name
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod break_ins;
 mod canary;
+mod command;
 mod devices;
 mod disclosure;
 mod load;

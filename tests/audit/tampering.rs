@@ -51,7 +51,14 @@ async fn a_link_that_was_altered_is_told_from_a_line_that_was() {
     let digit = if altered[5].as_bytes()[at] == b'0' { "1" } else { "0" };
     altered[5].replace_range(at..=at, digit);
     let report = replay(&rig, &altered);
-    assert_eq!(first(&report), (6, "altered: neither the line before nor the one after fits to it"));
+    assert_eq!(first(&report), (6, "altered: its link to the line before"));
+}
+
+#[tokio::test]
+async fn of_many_altered_lines_the_first_is_named() {
+    let (rig, lines) = written().await;
+    let all: Vec<String> = lines.iter().map(|line| line.replace("127.0.0.1", "127.0.0.2")).collect();
+    assert_eq!(first(&replay(&rig, &all)).0, 3);
 }
 
 #[tokio::test]

@@ -72,9 +72,13 @@ impl Volume for Local {
         {
             file.set_permissions(Permissions::from_mode(mode))?;
         }
-        // The new name must survive a power cut as well as the lines.
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(file)
+        // The new name must survive a power cut as well as the lines, where folders can be synced at all.
+        match File::open(folder.unwrap_or(Path::new(".")))?.sync_all() {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+                Err(error)
+            }
+            _ => Ok(file),
+        }
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
