@@ -27,6 +27,8 @@ struct Cli {
 enum Command {
     /// Run the server.
     Server(server::Args),
+    /// Store the backup codes of a file as an account's new set.
+    Import(import::Args),
     /// Check audit files offline.
     Audit(audit::Args),
     /// Show the main job: import, retrieve, re-enroll, refused.
@@ -41,6 +43,7 @@ Examples:
   sparekey server --dev                          an unsealed server in memory, to try things out
   sparekey server --config /etc/sparekey.hcl     a server on its store
   sparekey dev jwt --sub you --aud sparekey      an assertion that the development server accepts
+  sparekey import github/acme-owner codes.txt --role on-call --jwt-file token.jwt
   sparekey audit verify /var/log/sparekey/audit.log
 
 Exit codes:
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Server(args) => server::run(args),
+        Command::Import(args) => import::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args),

@@ -1,8 +1,37 @@
 //! `sparekey server`: from a configuration to a server that listens, and from a signal to its end.
 
+use std::error::Error as _;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::auth::Verifier;
+use crate::auth::fetch::HttpsFetch;
+use crate::cli::console::Console;
+use crate::clock::SystemClock;
+use crate::config::{Config, Listener, StorageChoice};
+use crate::error::Error;
+use crate::host::seal::Seal;
+use crate::host::{Host, HostInfo, HostParts};
+use crate::http::tls::TlsReloader;
+use crate::http::{Limits, serve};
+use crate::process;
+use crate::random::OsRandom;
+use crate::storage::Storage;
+use crate::storage::memory::Memory;
+use crate::storage::redb::Redb;
+
+mod development;
+mod signals;
+
+use development::Development;
+use signals::{Signal, Signals};
 
 /// Run the server.
 #[derive(clap::Args)]
@@ -22,17 +51,196 @@ pub struct Args {
     #[arg(long)]
     dev: bool,
     /// The root token of a development server [default: a random one].
-    #[arg(long, value_name = "TOKEN", requires = "dev")]
+    #[arg(long, value_name = "TOKEN", requires = "dev", conflicts_with = "config")]
     dev_root_token_id: Option<String>,
     /// Where a development server listens.
-    #[arg(long, value_name = "ADDRESS", requires = "dev", default_value = "127.0.0.1:8200")]
+    #[arg(long, value_name = "ADDRESS", requires = "dev", conflicts_with = "config", default_value = "127.0.0.1:8200")]
     dev_listen_address: SocketAddr,
-    /// Where a development server keeps its issuer's key and its audit file.
-    #[arg(long, value_name = "DIR", requires = "dev", env = "SPAREKEY_DEV_DIR")]
+    // No conflict with --config: the variable may be set while somebody runs a real server.
+    /// Where a development server keeps its issuer's key and its audit files [default: sparekey/dev in your state folder].
+    #[arg(long, value_name = "DIR", env = "SPAREKEY_DEV_DIR", hide_env_values = true)]
     dev_dir: Option<PathBuf>,
 }
 
-/// Runs `sparekey server`.
-pub fn run(_: Args) -> ExitCode {
-    ExitCode::FAILURE
+/// Runs `sparekey server` until a signal ends it.
+pub fn run(args: Args) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            Console::standard().complain(&format!("sparekey: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why there is no server: a sentence for the person who started it.
+pub(super) struct Failure(String);
+
+impl Failure {
+    fn new(what: impl fmt::Display) -> Self {
+        Failure(what.to_string())
+    }
+    /// `what` failed for the reason that `error` keeps from callers.
+    fn of(what: &str, error: &Error) -> Self {
+        match error.source() {
+            Some(cause) => Failure(format!("{what}: {cause}")),
+            None => Failure(format!("{what}: {error}")),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn start(args: Args) -> Result<(), Failure> {
+    let (config, development) = if args.dev {
+        let (config, development) = Development::new(args.dev_listen_address, args.dev_dir, args.dev_root_token_id)?;
+        (config, Some(development))
+    } else {
+        // The command line has seen to it that there is one.
+        (Config::load(&args.config.unwrap_or_default()).map_err(Failure::new)?, None)
+    };
+    process::start_log(config.log);
+    for warning in process::harden().iter().chain(&config.warnings) {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format_args!("the runtime does not start: {error}")))?;
+    let ended = runtime.block_on(async {
+        // Before anything can be lost: from here on a signal is an orderly end.
+        let signals = Signals::new().map_err(|error| Failure::new(format_args!("signals: {error}")))?;
+        let server = Server::build(&config, development.as_ref()).await?;
+        server.run(signals).await
+    });
+    // What still hangs about (a connection that does not end) is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A host and the doors to it.
+struct Server {
+    host: Arc<Host>,
+    doors: Vec<Door>,
+}
+
+/// An address that is bound.
+struct Door {
+    socket: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<TlsReloader>>,
+    limits: Limits,
+}
+
+impl Server {
+    async fn build(config: &Config, development: Option<&Development>) -> Result<Self, Failure> {
+        // Doors first: a port that is taken or a broken certificate should not cost an unsealing.
+        let mut doors = Vec::new();
+        for listener in &config.listeners {
+            doors.push(Door::open(listener).await?);
+        }
+        let random = Arc::new(OsRandom);
+        let (storage, storage_type): (Arc<dyn Storage>, _) = match &config.storage {
+            StorageChoice::Memory => (Arc::new(Memory::new()), "inmem"),
+            StorageChoice::Redb { path } => (Arc::new(Redb::open(path).map_err(Failure::new)?), "redb"),
+        };
+        let seal = Seal::new(config.seal.load().map_err(Failure::new)?, Arc::clone(&storage), random.clone());
+        let initialized = seal.initialized().await.map_err(|error| Failure::of("seal", &error))?;
+        let clock = Arc::new(SystemClock);
+        let host = Host::new(HostParts {
+            storage,
+            seal,
+            devices: config.devices.clone(),
+            verifier: Arc::new(Verifier::new(Arc::new(HttpsFetch::default()), clock.clone())),
+            clock,
+            random,
+            info: HostInfo {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                storage_type: storage_type.to_owned(),
+                mount_path: config.mount_path.clone(),
+                api_addr: config.api_addr.clone(),
+                cluster_name: config.cluster_name.clone().unwrap_or_else(|| "sparekey".to_owned()),
+            },
+        });
+        match development {
+            Some(development) => {
+                let address = doors.first().map_or(([127, 0, 0, 1], 0).into(), |door| door.address);
+                development.furnish(&host, address).await?;
+            }
+            None if initialized => {
+                host.start().await.map_err(|error| Failure::of("the store does not unseal", &error))?;
+            }
+            None => tracing::warn!("not initialised: run `bao operator init`, or PUT /v1/sys/init"),
+        }
+        Ok(Server { host, doors })
+    }
+
+    /// Serves until a signal; then lets requests under way end. A second signal ends at once.
+    async fn run(self, mut signals: Signals) -> Result<(), Failure> {
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = JoinSet::new();
+        let mut reloaders = Vec::new();
+        let sealed = self.host.is_sealed();
+        for Door { socket, address, tls, limits } in self.doors {
+            tracing::info!(%address, tls = tls.is_some(), sealed, "listening");
+            reloaders.extend(tls.clone());
+            serving.spawn(serve(socket, tls, Arc::clone(&self.host), limits, stopped.clone()));
+        }
+        while signals.next().await == Signal::Reload {
+            reload(&self.host, &reloaders).await;
+        }
+        tracing::info!("ending: no new connections; requests under way are finished");
+        stop.send_replace(true);
+        let drained = async {
+            while serving.join_next().await.is_some() {}
+            self.host.shut_down(SHUT_DOWN).await;
+        };
+        let impatient = async { while signals.next().await != Signal::End {} };
+        tokio::select! {
+            () = drained => tracing::info!("ended"),
+            () = impatient => tracing::warn!("a second signal: ended at once"),
+        }
+        Ok(())
+    }
+}
+
+/// What writes get after the last connection has ended.
+const SHUT_DOWN: std::time::Duration = std::time::Duration::from_secs(10);
+
+impl Door {
+    async fn open(listener: &Listener) -> Result<Self, Failure> {
+        let tls = match &listener.tls {
+            None => None,
+            Some(files) => Some(Arc::new(TlsReloader::new(files).map_err(Failure::new)?)),
+        };
+        let failed = |error| Failure::new(format_args!("listener {}: {error}", listener.address));
+        let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        let limits = Limits {
+            max_body: listener.max_request_size,
+            // One clock runs from the end of an answer to the end of the next head: it keeps to both words.
+            head_time: listener.read_header_timeout.min(listener.idle_timeout),
+            body_time: listener.read_timeout,
+            stall_time: listener.write_timeout,
+            ..Limits::default()
+        };
+        Ok(Door { socket, address, tls, limits })
+    }
+}
+
+async fn reload(host: &Host, reloaders: &[Arc<TlsReloader>]) {
+    for tls in reloaders {
+        match tls.reload() {
+            Ok(()) => tracing::info!("certificates were read again"),
+            Err(error) => tracing::error!(%error, "certificates could not be read again; the old ones stay"),
+        }
+    }
+    match host.reopen().await {
+        Ok(()) => tracing::info!("audit files were opened again"),
+        Err(error) => tracing::error!(?error, "audit files could not be opened again"),
+    }
 }
