@@ -28,7 +28,7 @@ enum Command {
     /// Run the server.
     Server(server::Args),
     /// Store the backup codes of a file as an account's new set.
-    Import(import::Args),
+    Import(Box<import::Args>),
     /// Check audit files offline.
     Audit(audit::Args),
     /// Show the main job: import, retrieve, re-enroll, refused.
@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Server(args) => server::run(args),
-        Command::Import(args) => import::run(args),
+        Command::Import(args) => import::run(*args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args),
