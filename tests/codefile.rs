@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use serde_json::Value;
 use sparekey::cli::codefile::{About, Answers, Choice, CodeFile, Outcome, Question, parse};
 
@@ -254,6 +255,19 @@ fn render(codes: &[String], style: &Style) -> Vec<u8> {
         1 => "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect(),
         _ => text.into_bytes(),
     }
+}
+
+/// Asking about everything would be safe and useless.
+#[test]
+fn most_sets_raise_no_question() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let understood = (0..600).filter(|_| {
+        let codes = a_set().new_tree(&mut runner).unwrap().current();
+        let style = a_style().new_tree(&mut runner).unwrap().current();
+        matches!(parse(&render(&codes, &style), &Answers::new()), Ok(Outcome::Understood(_)))
+    });
+    let count = understood.count();
+    assert!(count > 400, "only {count} of 600");
 }
 
 proptest! {
