@@ -216,7 +216,7 @@ fn a_person_is_asked_and_may_stop() {
         answered.err
     );
     assert_eq!(body(&requests.recv().unwrap())["used"], json!([2, 5]));
-    for typed in ["", "\n", "u\n", "u\n\n", "u\nn\n", "x\nx\nx\nu\ny\n"] {
+    for typed in ["", "\n", "\nu\ny\n", "u\n", "u\n\n", "u\nn\n", "x\nx\nx\nu\ny\n"] {
         let stopped = run(&line, &[JWT], Some(typed));
         assert!(stopped.failure().contains("stopped; nothing was sent"), "{typed:?}");
         assert_eq!(stopped.outcome.unwrap_err().exit_code(), 1);
