@@ -144,7 +144,7 @@ fn a_file_becomes_the_request_that_stores_it() {
     );
     for words in [
         "16 codes of the shape xxxxx-xxxxx",
-        "Used already: slot 1 and 3. 14 codes left.",
+        "Used already: slots 1 and 3. 14 codes left.",
         "--idempotency-key ticket-7",
         "Stored generation 2 of github/acme-owner: 16 codes, 14 of them unused.",
         "Generation 1 is superseded",
@@ -183,11 +183,20 @@ fn a_dry_run_shows_and_sends_nothing_and_needs_no_server() {
         "10 codes of the shape 9999 9999",
         "Numbered",
         "lines 1, 2, 10 and 12 to 14",
-        "slot 3 and 7. 8 codes left",
+        "slots 3 and 7. 8 codes left",
         "Nothing was sent",
     ] {
         assert!(run.out.contains(words), "{words} in {}", run.out);
     }
+}
+
+#[test]
+fn codes_that_are_gone_are_said_to_be() {
+    let run = run(&["a", &fixture("google-one-gone.txt"), "--dry-run"], &[], Some("g\n"));
+    run.outcome.unwrap();
+    assert!(run.err.contains("number 7 of the list"), "{}", run.err);
+    assert!(run.out.contains("9 codes") && run.out.contains("Number 7 has no code any more"), "{}", run.out);
+    assert!(!run.out.contains("keeps its number"), "{}", run.out);
 }
 
 #[test]
@@ -207,7 +216,7 @@ fn a_person_is_asked_and_may_stop() {
         answered.err
     );
     assert_eq!(body(&requests.recv().unwrap())["used"], json!([2, 5]));
-    for typed in ["", "\n", "u\n", "u\n\n", "u\nn\n", "x\nx\nx\nu\ny\n"] {
+    for typed in ["", "\n", "\nu\ny\n", "u\n", "u\n\n", "u\nn\n", "x\nx\nx\nu\ny\n"] {
         let stopped = run(&line, &[JWT], Some(typed));
         assert!(stopped.failure().contains("stopped; nothing was sent"), "{typed:?}");
         assert_eq!(stopped.outcome.unwrap_err().exit_code(), 1);

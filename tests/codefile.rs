@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use serde_json::Value;
 use sparekey::cli::codefile::{About, Answers, Choice, CodeFile, Outcome, Question, parse};
 
@@ -134,6 +135,41 @@ fn what_differs_from_all_others_is_asked_about() {
 }
 
 #[test]
+fn a_line_that_hides_a_code_is_never_passed_over() {
+    let with = |line: &str| format!("ab123-cd456\nab123-cd457\n{line}\nab123-cd458\n");
+    for line in [
+        "spare: ab123-cd459",
+        "spare ab123cd459",
+        "ab123-cd459, ab123-cd460",
+        "ab123-cd459;",
+        "[x] ab123-cd459 \u{2713}",
+        "ab123-cd459 ab123-cd460 used",
+        "ab123-cd459   laptop",
+        "ab123\u{2013}cd459",
+        "ab123-cd459-",
+        "ab12",
+        "ab123 -cd459",
+    ] {
+        let questions = read(&with(line)).err().unwrap_or_else(|| panic!("{line:?}"));
+        assert_eq!((&questions[0].about, questions.len()), (&About::Line(3), 1), "{line:?}: {questions:?}");
+        assert_eq!(questions[0].choices, [Choice::Text], "{line:?}");
+    }
+    for line in [
+        "",
+        "---",
+        "Write them down, jane@example.com!",
+        "https://example.com/ab123-cd459",
+        "made 2026-07-01, 12 in all",
+    ] {
+        assert_eq!(texts(&read(&with(line)).ok().unwrap()), ["ab123-cd456", "ab123-cd457", "ab123-cd458"], "{line:?}");
+    }
+    let wide = read("1. ab123cd4   ab123cd5\n2. ab123cd6\n").err().unwrap();
+    assert_eq!(wide[0].about, About::Line(1), "two things behind one number");
+    let words = read("recovery\nqwertzui\nasdfghjk\nyxcvbnml\n").err().unwrap();
+    assert_eq!(words[0].about, About::Line(1), "a heading as long as codes that are all letters");
+}
+
+#[test]
 fn a_file_full_of_doubt_is_refused_at_once() {
     let text: String = (0..40).map(|n| format!("abc{n:03}\nx{n}y\n")).collect();
     let Err(refusal) = parse(text.as_bytes(), &Answers::new()) else { panic!() };
@@ -254,6 +290,19 @@ fn render(codes: &[String], style: &Style) -> Vec<u8> {
         1 => "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect(),
         _ => text.into_bytes(),
     }
+}
+
+/// Asking about everything would be safe and useless.
+#[test]
+fn most_sets_raise_no_question() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let understood = (0..600).filter(|_| {
+        let codes = a_set().new_tree(&mut runner).unwrap().current();
+        let style = a_style().new_tree(&mut runner).unwrap().current();
+        matches!(parse(&render(&codes, &style), &Answers::new()), Ok(Outcome::Understood(_)))
+    });
+    let count = understood.count();
+    assert!(count > 400, "only {count} of 600");
 }
 
 proptest! {

@@ -37,6 +37,8 @@ pub struct CodeFile {
     pub columns: usize,
     /// The file numbers its codes, and the slots follow these numbers.
     pub numbered: bool,
+    /// Numbers of the file without a code any more, ascending; the codes behind them moved up.
+    pub gone: Vec<usize>,
 }
 
 /// What came of reading a file.

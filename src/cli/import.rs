@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use zeroize::Zeroizing;
+
 use crate::cli::client::{Client, Connection, Failure, Settings, path};
 use crate::cli::codefile::{About, Answers, Choice, CodeFile, Outcome, parse};
 use crate::cli::console::Console;
@@ -108,30 +110,23 @@ pub fn import(
         console.stop_asking();
     }
 
+    let sending = if args.dry_run { None } else { Some(sending(args, environment)?) };
+
     let bytes = source::read(&args.file)?;
     let mut file = understand(&bytes, used.is_some(), &args.file, console)?;
     if let Some(slots) = used {
         add_used(&mut file, &slots)?;
     }
     console.say(&show::understood(&file, &args.file));
-    if args.dry_run {
+    let Some((client, jwt)) = sending else {
         console.say("Nothing was sent (--dry-run).");
         return Ok(());
-    }
-
-    let settings = Settings::resolve(&args.connection, environment)?;
-    let jwt = source::jwt(args, environment)?;
-    if jwt.is_none() && settings.token().is_none() {
-        return Err(Failure::local(
-            "storing needs a JWT that satisfies a role: give --jwt-file (or SPAREKEY_JWT), or log in and set BAO_TOKEN",
-        ));
-    }
-    confirm(args, &file, &settings, console)?;
+    };
+    confirm(args, &file, client.settings(), console)?;
     let key =
         args.idempotency_key.clone().unwrap_or_else(|| format!("import-{}", hex::encode(random::bytes::<16>(random))));
     console.say(&format!("Sending. To repeat exactly this import, add --idempotency-key {key}"));
     let body = body::body(args, &file, jwt.as_ref(), bound_at, &key)?;
-    let client = Client::new(settings)?;
     let reply = client.put(&target, body).and_then(|reply| reply.success(client.settings()));
     let reply =
         reply.map_err(|failure| if failure.outcome_unknown() { show::unknown(&failure, &key) } else { failure })?;
@@ -141,6 +136,21 @@ pub fn import(
         console.say(&show::removed(&args.file));
     }
     Ok(())
+}
+
+/// What it takes to send: a client, and a JWT unless a token stands in. Had before anybody is asked anything.
+fn sending(
+    args: &Args,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Client, Option<Zeroizing<String>>), Failure> {
+    let client = Client::new(Settings::resolve(&args.connection, environment)?)?;
+    let jwt = source::jwt(args, environment)?;
+    if jwt.is_none() && client.settings().token().is_none() {
+        return Err(Failure::local(
+            "storing needs a JWT that satisfies a role: give --jwt-file (or SPAREKEY_JWT), or log in and set BAO_TOKEN",
+        ));
+    }
+    Ok((client, jwt))
 }
 
 /// Reads the file, asking where somebody can answer.

@@ -69,6 +69,7 @@ pub(super) fn assemble(rows: &[&Row<'_>], text_lines: Vec<usize>, answers: &Answ
         text_lines,
         columns: rows.iter().map(|row| row.items.len()).max().unwrap_or(0),
         numbered,
+        gone,
     }))
 }
 

@@ -26,6 +26,12 @@ pub(super) fn understood(file: &CodeFile, name: &Path) -> String {
     };
     let mut said = vec![format!("Read {}: {} {shape}.", source_named(name), codes_named(file.codes.len()))];
     match (file.numbered, file.columns) {
+        (true, _) if !file.gone.is_empty() => {
+            said.push(format!(
+                "  Number {} has no code any more: the codes behind it moved up.",
+                numbers_named(&file.gone)
+            ));
+        }
         (true, _) => said.push("  Numbered: each code keeps its number as its slot.".to_owned()),
         (false, 0 | 1) => {}
         (false, columns) => said.push(format!("  {columns} columns without numbers: slots run along the lines.")),
@@ -35,7 +41,8 @@ pub(super) fn understood(file: &CodeFile, name: &Path) -> String {
     }
     if !file.used.is_empty() {
         let left = file.codes.len() - file.used.len();
-        said.push(format!("  Used already: slot {}. {} left.", numbers_named(&file.used), codes_named(left)));
+        let slots = if file.used.len() == 1 { "slot" } else { "slots" };
+        said.push(format!("  Used already: {slots} {}. {} left.", numbers_named(&file.used), codes_named(left)));
     }
     said.join("\n")
 }

@@ -108,3 +108,20 @@ fn unreadable(file: &Path, error: &io::Error) -> Failure {
 fn not_a_jwt(from: &str) -> Failure {
     Failure::local(format!("{from} holds no JWT (three parts with dots between). Nothing was sent"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_since_it_was_read_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("codes.txt");
+        fs::write(&file, "new").unwrap();
+        let told = remove(&file, b"old").unwrap_err().to_string();
+        assert!(told.contains("the set is stored") && told.contains("changed"), "{told}");
+        assert!(file.exists());
+        remove(&file, b"new").unwrap();
+        assert!(!file.exists());
+    }
+}
