@@ -12,7 +12,8 @@ async fn disclose(broker: &Broker, id: &str) {
 
 /// The first request after acknowledged lines were destroyed is refused; after that a new part begins.
 async fn refused_once(broker: &Broker) {
-    let refused = broker.disclosure(Act::new("refused").response()).await.err().expect("a refusal");
+    let refused =
+        broker.disclosure(Act::new("refused").response()).await.err().expect("nobody noticed that the record is gone");
     assert_eq!(refused.kind().status(), 503);
     assert!(!broker.status()[0].healthy);
     disclose(broker, "after").await;
