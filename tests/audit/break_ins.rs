@@ -4,7 +4,7 @@ use std::fs;
 
 use sparekey::audit::Broker;
 
-use crate::support::{Act, Rig, read, verify, write};
+use crate::support::{Act, Rig, copy, read, snapshot, verify, write};
 
 async fn disclose(broker: &Broker, id: &str) {
     broker.disclosure(Act::new(id).response()).await.unwrap();
@@ -12,7 +12,8 @@ async fn disclose(broker: &Broker, id: &str) {
 
 /// The first request after acknowledged lines were destroyed is refused; after that a new part begins.
 async fn refused_once(broker: &Broker) {
-    let refused = broker.disclosure(Act::new("refused").response()).await.err().expect("a refusal");
+    let refused =
+        broker.disclosure(Act::new("refused").response()).await.err().expect("nobody noticed that the record is gone");
     assert_eq!(refused.kind().status(), 503);
     assert!(!broker.status()[0].healthy);
     disclose(broker, "after").await;
@@ -203,7 +204,7 @@ async fn lines_after_the_last_checkpoint_are_followed_after_a_crash() {
     // A crash: the file as it was in the middle of the run, the store as it was then.
     write(&broker, 3).await;
     let crashed = fs::read(rig.main_path()).unwrap();
-    let frozen = snapshot(&rig).await;
+    let frozen = snapshot(&rig, "main").await;
     broker.close().await;
     for (cut, wanted) in
         [(0, "opened"), (30, "opened"), (crashed.len() / 2, "opened"), (crashed.len() - 500, "shorter")]
@@ -240,23 +241,4 @@ async fn a_file_that_the_store_does_not_know_is_gone_on_with() {
     assert_eq!(causes(&second), ["opened", "adopted"]);
     let report = verify(&[&second.main_path()]);
     assert!(report.intact, "{:?}", report.findings);
-}
-
-type Snapshot = Vec<(String, Vec<u8>, sparekey::storage::Revision)>;
-
-async fn snapshot(rig: &Rig) -> Snapshot {
-    use sparekey::storage::{Found, Get};
-    let found = rig.storage.get_many(vec![Get::new("audit/main")]).await.unwrap().remove(0);
-    let Found::Value(value, revision) = found else { panic!("a record") };
-    vec![("audit/main".into(), value, revision)]
-}
-
-async fn copy(snapshot: &Snapshot) -> std::sync::Arc<dyn sparekey::storage::Storage> {
-    use sparekey::storage::{Change, Expect, Write};
-    let storage = Rig::new().storage;
-    for (key, value, revision) in snapshot.clone() {
-        let change = Change::Put { value, revision };
-        storage.put_all(vec![Write { key, expect: Expect::Absent, change }]).await.unwrap();
-    }
-    storage
 }

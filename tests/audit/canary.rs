@@ -73,7 +73,7 @@ async fn the_hash_of_a_code_field_is_not_in_a_line_either() {
     ] {
         broker.request(Act::new("id-2").with(body.clone()).request()).await.unwrap();
         let line = rig.lines().pop().unwrap().to_string();
-        assert!(!line.contains(&hash), "{body}");
+        assert!(!line.contains(&hash), "the hash of a code is in the line of {body}");
     }
 }
 

@@ -19,7 +19,7 @@ async fn a_disclosure_is_on_the_disk_before_its_receipt_exists() {
     broker.disclosing_request(act.request()).await.unwrap();
     assert_eq!(broker.status()[0].syncs, syncs, "a request is written, not synced");
     let receipt = broker.disclosure(act.response()).await.unwrap();
-    assert_eq!(broker.status()[0].syncs, syncs + 1);
+    assert_eq!(broker.status()[0].syncs, syncs + 1, "a receipt without an fsync");
     let line = rig.lines().pop().unwrap();
     assert_eq!(line["type"], "response");
     assert_eq!(line["disclosed"], true);

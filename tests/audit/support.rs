@@ -14,8 +14,8 @@ use sparekey::crypto::signing::SigningKey;
 use sparekey::domain::time::Timestamp;
 use sparekey::engine::request::Operation;
 use sparekey::random::SeededRandom;
-use sparekey::storage::Storage;
 use sparekey::storage::memory::Memory;
+use sparekey::storage::{Change, Expect, Found, Get, Revision, Storage, Write};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -158,4 +158,23 @@ pub async fn write(broker: &Broker, count: usize) {
     for number in 0..count {
         broker.request(Act::new(format!("id-{number}")).request()).await.unwrap();
     }
+}
+
+/// What the store knew of a device at some time.
+pub type Snapshot = Vec<(String, Vec<u8>, Revision)>;
+
+pub async fn snapshot(rig: &Rig, device: &str) -> Snapshot {
+    let found = rig.storage.get_many(vec![Get::new(format!("audit/{device}"))]).await.unwrap().remove(0);
+    let Found::Value(value, revision) = found else { panic!("a record") };
+    vec![(format!("audit/{device}"), value, revision)]
+}
+
+/// A store that knows that and nothing else: a server that crashed then finds it so.
+pub async fn copy(snapshot: &Snapshot) -> Arc<dyn Storage> {
+    let storage = Rig::new().storage;
+    for (key, value, revision) in snapshot.clone() {
+        let change = Change::Put { value, revision };
+        storage.put_all(vec![Write { key, expect: Expect::Absent, change }]).await.unwrap();
+    }
+    storage
 }
