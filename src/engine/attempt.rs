@@ -186,6 +186,13 @@ impl<'e> Attempt<'e> {
         if let Some(slot) = entry.slot {
             note.insert("slot".to_owned(), slot.into());
         }
+        for (name, text) in
+            [("subject", &entry.actor.subject), ("issuer", &entry.actor.issuer), ("role", &entry.actor.role)]
+        {
+            if !text.is_empty() {
+                note.insert(name.to_owned(), text.as_str().into());
+            }
+        }
         let keyring = self.keyring.clone();
         let seq = self.record.log(&keyring, entry);
         note.insert("seq".to_owned(), seq.into());

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The writer of the demo.
 pub struct Stage {
@@ -77,7 +77,7 @@ impl Stage {
 fn said(body: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, value) in body["data"].as_object().into_iter().flatten() {
-        if !value.is_null() {
+        if !value.is_null() && *value != json!("") {
             lines.push(format!("{name:<15} {}", short(value)));
         }
     }
