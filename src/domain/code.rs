@@ -102,20 +102,9 @@ pub fn lint(codes: &[CodeText]) -> Findings {
     found
 }
 
-/// `abcde-12345` has the shape `xxxxx-99999`; digits and hexadecimal letters mix, so runs of both count as `x`.
+/// `abcde-12345` has the shape `xxxxx-xxxxx`: letters and digits mix by chance, so both count the same.
 fn shape(text: &str) -> String {
-    let digits_only = text.chars().filter(|c| c.is_alphanumeric()).all(|c| c.is_ascii_digit());
-    text.chars()
-        .map(|c| {
-            if !c.is_alphanumeric() {
-                c
-            } else if digits_only {
-                '9'
-            } else {
-                'x'
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c.is_alphanumeric() { 'x' } else { c }).collect()
 }
 
 /// Upper bound of a code's entropy in bits, from its length and the smallest usual alphabet that holds it.

@@ -14,21 +14,23 @@ pub fn text(path: &str) -> Option<String> {
     let trimmed = path.trim_end_matches('/');
     let found: Vec<&Path> = TABLE.iter().copied().flatten().filter(|entry| entry.matches(trimmed).is_some()).collect();
     let first = found.first()?;
+    let operations: Vec<&Op> = found.iter().flat_map(|path| path.operations).collect();
     let mut out = format!("Request:        {path}\nMatching Route: {}\n\n{}\n", first.pattern(), first.about);
-    for op in found.iter().flat_map(|path| path.operations) {
-        out.push_str(&format!("\n## {}\n\n{}\nNeeds: {}\n", word(op.operation), op.about, need(op.need)));
-        if !op.fields.is_empty() {
-            out.push_str("\nParameters:\n");
-        }
-        for field in op.fields {
+    if operations.iter().any(|op| !op.fields.is_empty()) {
+        out.push_str("\n## PARAMETERS\n");
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for field in operations.iter().flat_map(|op| op.fields) {
+        if !told.contains(&field.name) {
+            told.push(field.name);
             let required = if field.required { ", required" } else { "" };
-            out.push_str(&format!(
-                "\n    {} ({}{required})\n        {}\n",
-                field.name,
-                type_word(field.kind),
-                field.about
-            ));
+            let kind = type_word(field.kind);
+            out.push_str(&format!("\n    {} ({kind}{required})\n\n        {}\n", field.name, field.about));
         }
+    }
+    out.push_str("\n## DESCRIPTION\n");
+    for op in operations {
+        out.push_str(&format!("\n    {}: {}\n        Needs {}.\n", word(op.operation), op.about, need(op.need)));
     }
     Some(out)
 }

@@ -73,7 +73,7 @@ impl Engine {
             Caller::Login { role, assertion, .. } => {
                 let Some(role) = self.role(role).await? else { return Err(Error::denied("permission denied")) };
                 auth::judge_metadata(&role.rule, capability, account, assertion, self.clock.now(), remote)
-                    .map_err(|refusal| refusal.for_act())
+                    .map_err(|refusal| Error::denied(format!("permission denied ({})", refusal.for_act())))
             }
         }
     }

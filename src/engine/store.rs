@@ -71,6 +71,11 @@ fn read_codes(fields: &mut Fields) -> Result<Vec<CodeText>> {
                 _ => Err(Error::field("codes", format_args!("code {} must be a JSON string", index + 1))),
             })
             .collect(),
+        // Lists may come as a text with commas, as a command line writes them.
+        Given::Value(Value::String(text)) => {
+            let text = Zeroizing::new(text);
+            Ok(text.split(',').map(|code| CodeText::new(Zeroizing::new(code.trim().to_owned()))).collect())
+        }
         Given::Value(_) => Err(Error::field("codes", "a list of JSON strings, one code each")),
         Given::Absent | Given::Reset => Err(Error::field(
             "codes",

@@ -38,7 +38,8 @@ async fn bad_lists_are_refused_by_position_and_change_nothing() {
     for (body, said) in [
         (json!({}), "codes: the list of codes is missing"),
         (json!({"codes": []}), "the list is empty"),
-        (json!({"codes": "aaaaa-11111"}), "a list of JSON strings"),
+        (json!({"codes": {"1": "aaaaa-11111"}}), "a list of JSON strings"),
+        (json!({"codes": "aaaaa-11111,,bbbbb-22222"}), "code 2 is empty"),
         (json!({"codes": ["aaaaa-11111", 12345678]}), "code 2 must be a JSON string"),
         (json!({"codes": ["aaaaa-11111", "AAAAA11111"]}), "code 2 is the same as code 1"),
         (json!({"codes": ["aaaaa-11111", ""]}), "code 2 is empty"),

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::cli::client::{Client, Connection, Settings};
@@ -145,11 +146,24 @@ impl Server {
         Client::new(settings).map_err(|failure| failure.to_string())
     }
 
-    /// Waits until somebody ends the demo.
+    /// Waits until somebody ends the demo (Ctrl-C or TERM), or the server ends by itself.
     pub fn wait(&mut self) -> Result<()> {
-        let ended = self.child.wait().map_err(|error| format!("cannot wait for the server: {error}"));
-        self.remove();
-        ended.map(|_| ())
+        let failed = |error: std::io::Error| format!("cannot wait for a signal: {error}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        runtime.block_on(async {
+            let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
+            let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
+            loop {
+                tokio::select! {
+                    _ = terminated.recv() => return Ok(()),
+                    _ = interrupted.recv() => return Ok(()),
+                    () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                }
+                if self.child.try_wait().map_err(failed)?.is_some() {
+                    return Ok(());
+                }
+            }
+        })
     }
     /// Ends the server as an operator would, and removes its folder.
     pub fn stop(mut self) -> Result<()> {
