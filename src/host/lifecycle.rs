@@ -1,6 +1,7 @@
 //! Initialisation, unsealing, sealing: how what needs the root key comes to be and goes again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::answer::Refusal;
@@ -150,6 +151,7 @@ impl Host {
         self.barrier.unseal(*keyring.mount_id(), keyring.barrier_keys());
         match self.assemble(root, keyring).await {
             Ok(open) => {
+                self.initialized.store(true, Ordering::Relaxed);
                 self.set_state(Some(Arc::new(open)));
                 Ok(())
             }

@@ -91,7 +91,12 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
         wrap_ttl: call.wrap_ttl,
         error: sentence.as_deref(),
     };
-    if let Err(error) = open.audit.request(request).await
+    let recorded = match route.discloses() {
+        // Nothing is burned while it is known that no durable device will acknowledge.
+        Some(_) if call.verb == Verb::Update && refused.is_none() => open.audit.disclosing_request(request).await,
+        _ => open.audit.request(request).await,
+    };
+    if let Err(error) = recorded
         && let Some(refusal) = unrecorded(&route, call.verb, error, &id)
     {
         return refusal.into();
@@ -193,5 +198,8 @@ pub(super) fn unrecorded(route: &Route<'_>, verb: Verb, error: Error, id: &str) 
 
 /// 503: no code without a durable record of it.
 pub(super) fn no_audit(error: Error) -> Refusal {
-    Error::unavailable("audit: no durable device acknowledged, so no code is given out").with_source(error).into()
+    match error.kind() {
+        Kind::Unavailable => error.into(),
+        _ => Error::unavailable("no audit device took the request, so no code is given out").with_source(error).into(),
+    }
 }

@@ -173,7 +173,8 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_time)
-            .max_buf_size(limits.max_head.max(MIN_HEAD))
+            .max_header_size(limits.max_head)
+            .max_buf_size(MAX_BUFFER.max(limits.max_head))
             .serve_connection(stream, service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
@@ -189,8 +190,8 @@ impl Connection {
     }
 }
 
-/// What hyper needs at least.
-const MIN_HEAD: usize = 8192;
+/// How much of a connection's bytes hyper holds at most, read or to be written.
+const MAX_BUFFER: usize = 256 * 1024;
 
 async fn respond(host: &Arc<Host>, limits: Limits, peer: SocketAddr, request: Request<Incoming>) -> Reply {
     let (parts, incoming) = request.into_parts();

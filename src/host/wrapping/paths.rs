@@ -64,6 +64,12 @@ async fn take(visit: &Visit<'_>, token: &Token, waiting: &Waiting) -> Result<Act
             Err(Refusal::new(400, "a wrapped code cannot be wrapped again; unwrap it without X-Vault-Wrap-TTL"))
         }
         Content::Slot { account } => {
+            if !visit.open.audit.status().iter().any(|device| device.healthy && device.config.durable()) {
+                return Err(Error::unavailable(
+                    "no durable audit device works, so nothing is unwrapped and the wrapping token stays good",
+                )
+                .into());
+            }
             let unwrap = Unwrap {
                 account: account.clone(),
                 token_hash: waiting.hash,
