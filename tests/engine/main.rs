@@ -1,6 +1,7 @@
 //! The engine without a face: on a store in memory, a clock that stands still, and keys made for the test.
 
 mod access;
+mod answers;
 mod configuration;
 mod crash;
 mod enrollment;
