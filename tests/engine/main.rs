@@ -6,6 +6,7 @@ mod configuration;
 mod crash;
 mod enrollment;
 mod events;
+mod format;
 mod harness;
 mod lapse;
 mod once;
