@@ -70,7 +70,11 @@ fn anchors(text: &str) -> BTreeSet<String> {
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         kept.collect::<String>().to_lowercase().replace(' ', "-")
     };
-    prose(text).lines().filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#').trim())).collect()
+    prose(text)
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| slug(line.trim_start_matches('#').trim()))
+        .collect()
 }
 
 #[test]
@@ -92,7 +96,8 @@ fn every_link_leads_somewhere() {
             let inside = resolved.as_ref().is_ok_and(|resolved| resolved.starts_with(root().canonicalize().unwrap()));
             if !inside {
                 dead.push(format!("{path}: {target}"));
-            } else if !anchor.is_empty() && !anchors(&fs::read_to_string(root().join(&file)).unwrap()).contains(anchor) {
+            } else if !anchor.is_empty() && !anchors(&fs::read_to_string(root().join(&file)).unwrap()).contains(anchor)
+            {
                 dead.push(format!("{path}: {target}: no such heading"));
             }
         }

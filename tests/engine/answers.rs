@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 use sparekey::auth::Caller;
 use sparekey::engine::request::Operation;
 
+use crate::document;
 use crate::harness::Bench;
-
-#[path = "../support/document.rs"]
-mod document;
 
 /// Plays requests and writes down what they came to.
 struct Play {

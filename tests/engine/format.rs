@@ -9,10 +9,8 @@ use sparekey::auth::Caller;
 use sparekey::engine::request::Operation;
 use sparekey::storage::{Found, Get, Storage};
 
+use crate::document;
 use crate::harness::{Bench, CODES, wrap};
-
-#[path = "../support/document.rs"]
-mod document;
 
 /// CBOR in the diagnostic notation of RFC 8949 section 8, byte strings by their length, long arrays on lines of their own.
 fn notation(read: &mut Decoder<'_>, indent: usize) -> String {

@@ -4,6 +4,8 @@ mod access;
 mod answers;
 mod configuration;
 mod crash;
+#[path = "../support/document.rs"]
+mod document;
 mod enrollment;
 mod events;
 mod format;
