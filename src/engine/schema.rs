@@ -120,7 +120,8 @@ pub const ROLE_FIELDS: &[Field] = &[
     field("refused_amr", List, "None of these amr values."),
     field("max_auth_age", Duration, "How long ago the person may have signed in (auth_time)."),
     field("max_retrievals", Integer, "How many codes a subject may have of an account in a period."),
-    field("per", Duration, "That period."),
+    field("per", Duration, "That period [24h]."),
+    field("scope", Text, "What max_retrievals counts: account, one subject's retrievals from one account [account]."),
     field("require_reason", Boolean, "Retrievals must say why [true]."),
     field("ticket_pattern", Text, "Retrievals must name a ticket of this pattern."),
     field("bound_cidrs", List, "Networks it may be used from."),
@@ -130,7 +131,7 @@ pub const ROLE_FIELDS: &[Field] = &[
 ];
 /// `sources/:name`.
 pub const SOURCE: &[Field] = &[
-    field("type", Text, "caep [caep]."),
+    required("type", Text, "caep."),
     required("issuer", Text, "Name of the issuer whose keys sign the events."),
     required("bound_audiences", List, "Audiences, exactly; the event carries at least one."),
     field("skew", Duration, "How far event times may be off [30s]."),

@@ -1,10 +1,14 @@
 //! The engine without a face: on a store in memory, a clock that stands still, and keys made for the test.
 
 mod access;
+mod answers;
 mod configuration;
 mod crash;
+#[path = "../support/document.rs"]
+mod document;
 mod enrollment;
 mod events;
+mod format;
 mod harness;
 mod lapse;
 mod once;
