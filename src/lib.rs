@@ -5,7 +5,7 @@
 //! the box, the face renders.
 //!
 //! `domain` and `crypto` are pure: no I/O, no clock, no randomness of their own. `engine` holds the one table of paths and one
-//! file per operation. `http` and `host` are the standalone face; `auth` judges assertions; `ledger` and `audit` keep the
+//! file per operation. `http` and `host` are the standalone face, `plugin` the mounted one; `auth` judges assertions; `ledger` and `audit` keep the
 //! record; `storage` keeps everything.
 
 pub mod audit;
@@ -20,6 +20,7 @@ pub mod error;
 pub mod host;
 pub mod http;
 pub mod ledger;
+pub mod plugin;
 pub mod process;
 pub mod random;
 pub mod sources;

@@ -29,6 +29,14 @@ use crate::storage::Storage;
 /// The receipt of a durable audit device for one response: the line is on its disk. It opens a disclosure, once.
 pub struct Recorded(());
 
+impl Recorded {
+    /// For the mounted face alone. The vault that mounts us has its own audit devices, which fail closed: it records the
+    /// answer after we gave it and before the client gets it, and if it cannot, the client gets an error and the code is lost.
+    pub(crate) fn by_the_mounting_host() -> Recorded {
+        Recorded(())
+    }
+}
+
 /// Hands every entry to every device. See the module's promises.
 pub struct Broker {
     devices: Vec<Device>,

@@ -187,13 +187,16 @@ fn request_shape<'a>(entry: &RequestEntry<'a>, salt: &Salt, data: Option<Map<Str
 fn accessor(caller: &Caller) -> Option<&str> {
     match caller {
         Caller::Anonymous => None,
-        Caller::Root { accessor } | Caller::Login { accessor, .. } => Some(accessor),
+        Caller::Root { accessor } | Caller::Login { accessor, .. } | Caller::Host { accessor, .. } => Some(accessor),
     }
 }
 
 fn auth_shape(entry: &RequestEntry<'_>, salt: &Salt) -> Option<Value> {
     let mut auth = match entry.caller {
         Caller::Anonymous => return None,
+        Caller::Host { entity_id, display_name, .. } => {
+            json!({"display_name": display_name, "entity_id": entity_id, "token_type": "service"})
+        }
         Caller::Root { .. } => json!({"display_name": "root", "policies": ["root"], "token_type": "service"}),
         Caller::Login { role, assertion, .. } => json!({
             "display_name": clear(&format!("jwt-{}", assertion.subject)),

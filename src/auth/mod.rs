@@ -45,6 +45,15 @@ pub enum Caller {
         /// The claims the token was issued on, checked then.
         assertion: Assertion,
     },
+    /// Whoever the vault that mounts us let through: its policies have judged the path and the operation, and nothing else.
+    Host {
+        /// The vault's entity; empty for its root token and tokens without one.
+        entity_id: String,
+        /// Accessor of the vault's token.
+        accessor: String,
+        /// What the vault calls the token's holder. Whoever made the token may have chosen it: it proves nothing.
+        display_name: String,
+    },
 }
 
 /// Whether an assertion came with this request or was checked when the caller logged in.

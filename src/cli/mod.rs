@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::process;
+use crate::{plugin, process};
 
 pub mod audit;
 pub mod client;
@@ -53,6 +53,9 @@ Exit codes:
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    if plugin::wanted() {
+        return plugin::run();
+    }
     process::quiet_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

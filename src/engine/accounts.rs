@@ -49,7 +49,7 @@ pub async fn read(engine: &Engine, call: Call) -> Result<Response> {
 
 /// Lists one level of the accounts' names, those only that the caller's role covers.
 pub async fn list(engine: &Engine, call: Call) -> Result<Response> {
-    let folder = match call.name.trim_end_matches('/') {
+    let folder = match call.name.as_str() {
         "" => String::new(),
         folder => format!("{}/", AccountName::parse(folder)?),
     };

@@ -28,7 +28,7 @@ impl Claimant {
         };
         let login = match &judged.request.caller {
             Caller::Login { role, assertion, .. } => Some((role.clone(), assertion.clone())),
-            Caller::Anonymous | Caller::Root { .. } => None,
+            Caller::Anonymous | Caller::Root { .. } | Caller::Host { .. } => None,
         };
         Ok(Claimant { asked_role: judged.ask.role.clone(), login, token, role: String::new(), verified: None })
     }

@@ -78,7 +78,7 @@ fn decide(
     attempt.refuse_codes_in(ask.texts().chain(told.method.map(|text| ("method", text))))?;
     let seen = Seen { at: attempt.now, todo: Vec::new() };
     attempt.after.push(Write::create(told.event, record::encode(&seen), attempt.random));
-    let mut entry = attempt.entry("enroll", actor(grant, request.face), &request.id, remote(request));
+    let mut entry = attempt.entry("enroll", actor(grant, request), &request.id, remote(request));
     entry.reason = ask.reason.clone();
     entry.ticket = ask.ticket.clone();
     let at = told.at.unwrap_or(attempt.now);

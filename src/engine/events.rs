@@ -16,7 +16,7 @@ use crate::engine::enroll::{Fact, Seen, apply};
 use crate::engine::request::{Body, Request, Response};
 use crate::engine::source_state::Tally;
 use crate::engine::transact::Plan;
-use crate::engine::{Call, Engine, keys, record, remote};
+use crate::engine::{Call, Engine, bearer, keys, record, remote};
 use crate::error::{Error, Result};
 use crate::ledger::entry::Actor;
 use crate::sources::{self, Effect, Event, EventRefusal, Received, Source};
@@ -194,7 +194,7 @@ fn reach(attempt: &mut Attempt<'_>, taken: &Taken<'_>) -> Result<()> {
         subject: taken.name.to_owned(),
         issuer: event.issuer.clone(),
         role: String::new(),
-        face: taken.request.face.word().to_owned(),
+        ..bearer(taken.request)
     };
     let mut entry = attempt.entry("event", actor, &taken.request.id, remote(taken.request));
     let detail = json!({

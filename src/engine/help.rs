@@ -46,13 +46,23 @@ fn overview() -> String {
     out
 }
 
-/// The `paths` of an OpenAPI 3.0 document for a mount at `mount` (no slashes around it).
+/// The OpenAPI 3.0 document of a mount, paths relative to it: a mounting vault puts the mount before them.
+pub fn openapi() -> Value {
+    let info = json!({
+        "title": "Sparekey", "version": env!("CARGO_PKG_VERSION"),
+        "description": "Backup MFA codes: stored sealed, handed out once, on the record, ended by re-enrollment.",
+    });
+    json!({"openapi": "3.0.2", "info": info, "paths": openapi_paths("")})
+}
+
+/// The `paths` of an OpenAPI 3.0 document for a mount at `mount` (no slashes around it; empty for paths relative to it).
 pub fn openapi_paths(mount: &str) -> Map<String, Value> {
     let mut paths = Map::new();
+    let base = if mount.is_empty() { String::new() } else { format!("/{mount}") };
     for path in TABLE.iter().copied().flatten() {
         let (shown, parameter) = match path.variable {
-            Variable::None => (format!("/{mount}/{}", path.prefix), None),
-            Variable::Name(name) | Variable::Rest(name) => (format!("/{mount}/{}/{{{name}}}", path.prefix), Some(name)),
+            Variable::None => (format!("{base}/{}", path.prefix), None),
+            Variable::Name(name) | Variable::Rest(name) => (format!("{base}/{}/{{{name}}}", path.prefix), Some(name)),
         };
         let mut item = Map::new();
         item.insert("description".to_owned(), json!(path.about));
@@ -67,7 +77,7 @@ pub fn openapi_paths(mount: &str) -> Map<String, Value> {
             item.insert(method(op.operation).to_owned(), operation(path, op));
         }
         if let Some(list) = path.operations.iter().find(|op| op.operation == Operation::List) {
-            add_list(&mut paths, &mut item, path, list, mount);
+            add_list(&mut paths, &mut item, path, list, &base);
         }
         if item.keys().any(|key| matches!(key.as_str(), "get" | "post" | "delete")) {
             paths.insert(shown, Value::Object(item));
@@ -77,7 +87,7 @@ pub fn openapi_paths(mount: &str) -> Map<String, Value> {
 }
 
 /// A list is a `GET` with `list=true`. Where the path can be read too, the list stands under the folder's own path.
-fn add_list(paths: &mut Map<String, Value>, item: &mut Map<String, Value>, path: &Path, op: &Op, mount: &str) {
+fn add_list(paths: &mut Map<String, Value>, item: &mut Map<String, Value>, path: &Path, op: &Op, base: &str) {
     let mut get = operation(path, op);
     if let Some(Value::Array(parameters)) = get.get_mut("parameters") {
         let list =
@@ -88,7 +98,7 @@ fn add_list(paths: &mut Map<String, Value>, item: &mut Map<String, Value>, path:
         item.insert("get".to_owned(), get);
     } else {
         let folder = json!({"description": path.about, "get": get});
-        paths.insert(format!("/{mount}/{}/", path.prefix), folder);
+        paths.insert(format!("{base}/{}/", path.prefix), folder);
     }
 }
 

@@ -4,6 +4,8 @@ use crate::domain::name::AccountName;
 
 /// Key hierarchy, sealed by the root key.
 pub const KEYRING: &str = "keyring";
+/// Root key of a mounted engine, wrapped by the host's seal; standalone it never lies in the store.
+pub const ROOT: &str = "root-key";
 /// Mount defaults.
 pub const CONFIG: &str = "config";
 /// The ledger of every change to the configuration.
@@ -42,4 +44,9 @@ pub fn event(source: &str, id: &[u8; 32]) -> String {
 /// Key of a source's counters and its list of unmapped subjects.
 pub fn source_state(source: &str) -> String {
     format!("source-state/{source}")
+}
+
+/// Whether `key` is a record of the configuration or the keyring: those that seldom change and are held in memory.
+pub fn is_configuration(key: &str) -> bool {
+    key == KEYRING || key == CONFIG || [ISSUERS, PROFILES, ROLES, SOURCES].iter().any(|folder| key.starts_with(folder))
 }

@@ -12,7 +12,7 @@ use crate::domain::fields::Fields;
 use crate::domain::name::AccountName;
 use crate::engine::cache::{Cache, Snapshot};
 use crate::engine::paths::Need;
-use crate::engine::request::{Face, Operation, Request, Response};
+use crate::engine::request::{Operation, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::entry::Actor;
 use crate::random::Random;
@@ -26,6 +26,7 @@ pub mod claimant;
 pub mod configuration;
 pub mod enroll;
 pub mod events;
+pub mod existence;
 pub mod help;
 pub mod history;
 pub mod keys;
@@ -153,14 +154,24 @@ impl Engine {
     }
 }
 
-/// The actor of an act.
-fn actor(grant: &Grant, face: Face) -> Actor {
+/// The actor of an act: whom the assertion names, and whom the mounting vault let through.
+fn actor(grant: &Grant, request: &Request) -> Actor {
     Actor {
         subject: grant.subject().to_owned(),
         issuer: grant.iss().to_owned(),
         role: grant.role().to_owned(),
-        face: face.word().to_owned(),
+        ..bearer(request)
     }
+}
+
+/// What a mounting vault says of who sent the request.
+fn bearer(request: &Request) -> Actor {
+    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let (entity, accessor) = match &request.caller {
+        Caller::Host { entity_id, accessor, .. } => (some(entity_id), some(accessor)),
+        Caller::Anonymous | Caller::Root { .. } | Caller::Login { .. } => (None, None),
+    };
+    Actor { face: request.face.word().to_owned(), entity, accessor, ..Actor::default() }
 }
 
 /// The actor of what needs no assertion: the holder of the token.
@@ -169,8 +180,9 @@ fn operator(request: &Request) -> Actor {
         Caller::Anonymous => (String::new(), String::new(), String::new()),
         Caller::Root { .. } => ("root".to_owned(), String::new(), String::new()),
         Caller::Login { role, assertion, .. } => (assertion.subject.clone(), assertion.iss.clone(), role.clone()),
+        Caller::Host { display_name, .. } => (display_name.clone(), String::new(), String::new()),
     };
-    Actor { subject, issuer, role, face: request.face.word().to_owned() }
+    Actor { subject, issuer, role, ..bearer(request) }
 }
 
 fn remote(request: &Request) -> Option<String> {

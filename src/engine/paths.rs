@@ -248,7 +248,11 @@ pub struct Match {
 
 /// Finds the path and operation of a request. The path has no leading slash; a list's may end in one.
 pub fn find(path: &str, operation: Operation) -> Result<Match> {
-    let trimmed = if operation == Operation::List { path.trim_end_matches('/') } else { path };
+    // One slash, not any number: a policy of a mounting vault for one spelling must not leave another one open.
+    let trimmed = match operation {
+        Operation::List => path.strip_suffix('/').unwrap_or(path),
+        _ => path,
+    };
     let mut known = false;
     for (path, name) in TABLE.iter().copied().flatten().filter_map(|entry| Some((entry, entry.matches(trimmed)?))) {
         known = true;

@@ -29,7 +29,10 @@ pub enum Face {
     /// The standalone server.
     Http,
     /// A vault that mounts us.
-    Mounted,
+    Mounted {
+        /// For how long the vault will wrap the answer, if it was asked to.
+        wrap_ttl: Option<Duration>,
+    },
 }
 
 impl Face {
@@ -37,7 +40,7 @@ impl Face {
     pub const fn word(self) -> &'static str {
         match self {
             Face::Http => "http",
-            Face::Mounted => "mounted",
+            Face::Mounted { .. } => "mounted",
         }
     }
 }
@@ -70,6 +73,16 @@ pub struct Request {
     pub face: Face,
     /// Set when the answer to an act that discloses shall be wrapped.
     pub wrap: Option<Wrap>,
+}
+
+impl Request {
+    /// How long the answer will stay wrapped, if it will be: by our own host or by a vault that mounts us.
+    pub fn wrap_ttl(&self) -> Option<Duration> {
+        match self.face {
+            Face::Http => self.wrap.as_ref().map(|wrap| wrap.ttl),
+            Face::Mounted { wrap_ttl } => wrap_ttl,
+        }
+    }
 }
 
 /// The answer to a request: what may be said at once, and what only the audit receipt opens.

@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::repeat::{self, Earlier};
-use crate::engine::request::{Body, Disclosure, Request, Response, Wrap};
+use crate::engine::request::{Body, Disclosure, Request, Response};
 use crate::engine::transact::{Judged, Plan};
 use crate::engine::{Call, Engine, actor, ignored, keys, record, remote};
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
             attempt.refuse_codes_in(want.ask.texts())?;
             let (generation, slot) = attempt.record.account.choose(&profile, want.slot, attempt.now)?;
             let lives = want.request.wrap.as_ref().map_or(profile.reveal_window, |wrap| wrap.ttl);
-            check_wrap(want.request.wrap.as_ref(), &profile)?;
+            check_wrap(want.request, &profile)?;
             if let Some((max, per)) = grant.max_retrievals() {
                 let by = attempt.keyring.keyed_hash(HashPurpose::Subject, &who.map(str::as_bytes));
                 attempt.record.account.count_retrieval(by, max, per, attempt.now)?;
@@ -131,12 +131,13 @@ fn show_again(
     let owed = attempt.record.account.obligation;
     match (state, &want.request.wrap) {
         (Slot::Dispensed(_, Some(sealed)), None) if usable => {
+            check_wrap(want.request, profile)?;
             let code = open(attempt, generation, slot, sealed)?;
             let owed = owed.unwrap_or(Obligation { since: attempt.now, by: attempt.now, generation });
             reveal(attempt, grant, want, profile, (generation, slot), Some(code), owed, true)
         }
         (Slot::Wrapped(handout, sealed, _), Some(wrap)) if usable => {
-            check_wrap(Some(wrap), profile)?;
+            check_wrap(want.request, profile)?;
             let handout = Handout { until: attempt.now.plus(wrap.ttl), ..handout.clone() };
             let again = Slot::Wrapped(handout, sealed.clone(), wrap.token_hash.into());
             attempt.record.account.change_slot(generation, slot, |_| Ok((again, ())))?;
@@ -174,14 +175,13 @@ fn reveal(
     again: bool,
 ) -> Result<Decision<Response>> {
     claim(attempt, grant, want)?;
-    let mut entry = attempt.entry("retrieve", actor(grant, want.request.face), &want.request.id, remote(want.request));
+    let mut entry = attempt.entry("retrieve", actor(grant, want.request), &want.request.id, remote(want.request));
     entry.generation = Some(generation);
     entry.slot = Some(slot);
     entry.reason = want.ask.reason.clone();
     entry.ticket = want.ask.ticket.clone();
     entry.repeat = again;
-    entry.detail =
-        want.request.wrap.as_ref().map(|wrap| json!({"wrapped": true, "ttl": wrap.ttl.as_secs()}).to_string());
+    entry.detail = want.request.wrap_ttl().map(|ttl| json!({"wrapped": true, "ttl": ttl.as_secs()}).to_string());
     let note = attempt.log(entry);
     let data = facts(attempt, generation, slot, Some(owed), again);
     let mut response = Response::data(data);
@@ -225,9 +225,9 @@ fn claim(attempt: &mut Attempt<'_>, grant: &Grant, want: &Want<'_>) -> Result<()
     Ok(())
 }
 
-fn check_wrap(wrap: Option<&Wrap>, profile: &Profile) -> Result<(), Refusal> {
-    match wrap {
-        Some(wrap) if wrap.ttl > profile.reveal_window => {
+fn check_wrap(request: &Request, profile: &Profile) -> Result<(), Refusal> {
+    match request.wrap_ttl() {
+        Some(ttl) if ttl > profile.reveal_window => {
             Err(Refusal::WrapTooLong { window: profile.reveal_window.as_secs() })
         }
         _ => Ok(()),

@@ -70,7 +70,7 @@ fn decide(
         Turn::Revoke(cause) => ("revoke", "revoked", account.revoke(generation, cause, &profile, attempt.now)?),
         Turn::Release => ("release", "released", account.release(generation, &profile, attempt.now)?),
     };
-    let mut entry = attempt.entry(act, actor(grant, request.face), &request.id, remote(request));
+    let mut entry = attempt.entry(act, actor(grant, request), &request.id, remote(request));
     entry.generation = Some(number);
     entry.reason = ask.reason.clone();
     entry.ticket = ask.ticket.clone();

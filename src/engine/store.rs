@@ -158,7 +158,7 @@ fn decide(
     attempt.bind_keyring = true;
     attempt.capped = true;
 
-    let mut entry = attempt.entry("store", actor(grant, request.face), &request.id, remote(request));
+    let mut entry = attempt.entry("store", actor(grant, request), &request.id, remote(request));
     entry.generation = Some(generation);
     entry.reason = ask.reason.clone();
     entry.ticket = ask.ticket.clone();

@@ -173,6 +173,6 @@ fn act_of<'a>(judged: &Judged<'a>, attempt: &Attempt<'a>) -> Act<'a> {
         remote: judged.request.remote,
         reason: judged.ask.reason.as_deref(),
         ticket: judged.ask.ticket.as_deref(),
-        wrapped: judged.request.wrap.is_some(),
+        wrapped: judged.request.wrap_ttl().is_some(),
     }
 }

@@ -52,8 +52,8 @@ fn decide(attempt: &mut Attempt<'_>, unwrap: &Unwrap) -> Result<Decision<Respons
     })?;
     let code = retrieve::open(attempt, generation, slot, &sealed)?;
     attempt.after.extend(unwrap.record.clone());
-    let actor =
-        Actor { subject: handout.by, issuer: String::new(), role: handout.role, face: Face::Http.word().to_owned() };
+    let face = Face::Http.word().to_owned();
+    let actor = Actor { subject: handout.by, role: handout.role, face, ..Actor::default() };
     let mut entry = attempt.entry("unwrap", actor, &unwrap.request_id, unwrap.remote.clone());
     entry.generation = Some(generation);
     entry.slot = Some(slot);

@@ -21,6 +21,24 @@ pub struct Actor {
     /// `http` or `mounted`.
     #[n(3)]
     pub face: String,
+    /// Mounted: the vault's entity behind the request, if it has one.
+    #[n(4)]
+    pub entity: Option<String>,
+    /// Mounted: accessor of the vault's token behind the request.
+    #[n(5)]
+    pub accessor: Option<String>,
+}
+
+impl Actor {
+    fn wire(&self) -> Value {
+        let mut actor = json!({"subject": self.subject, "issuer": self.issuer, "role": self.role, "face": self.face});
+        for (name, value) in [("entity", &self.entity), ("accessor", &self.accessor)] {
+            if let Some(value) = value {
+                actor[name] = json!(value);
+            }
+        }
+        actor
+    }
 }
 
 /// An act as it stands in the ledger. Nothing here is or contains a code.
@@ -75,12 +93,7 @@ impl Entry {
         put("seq", json!(self.seq));
         put("at", json!(self.at.to_string()));
         put("act", json!(self.act));
-        put(
-            "actor",
-            json!({
-                "subject": self.actor.subject, "issuer": self.actor.issuer, "role": self.actor.role, "face": self.actor.face,
-            }),
-        );
+        put("actor", self.actor.wire());
         put("request_id", json!(self.request_id));
         put("reason", json!(self.reason));
         put("ticket", json!(self.ticket));

@@ -7,7 +7,7 @@ use super::{Change, Revision, Write};
 /// The index of the first write whose expectation does not hold, where `current` tells a key's stored revision.
 ///
 /// A write sees those before it in the list, as it would if they had been carried out one after the other.
-pub(super) fn first<E>(
+pub(crate) fn first<E>(
     writes: &[Write],
     mut current: impl FnMut(&str) -> Result<Option<Revision>, E>,
 ) -> Result<Option<usize>, E> {

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use crate::random::{self, Random};
 
 pub mod barrier;
-mod conflict;
+pub(crate) mod conflict;
 pub mod faulty;
 mod level;
 pub mod memory;

@@ -1,0 +1,81 @@
+//! One mount in this process: its storage, its engine, and nothing that another mount has.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::host::{Host, HostError};
+use super::root;
+use super::storage::HostStorage;
+use crate::auth::Verifier;
+use crate::auth::fetch::HttpsFetch;
+use crate::clock::SystemClock;
+use crate::engine::{Engine, EngineParts};
+use crate::error::{Error, Result};
+use crate::random::OsRandom;
+
+/// A mount.
+pub struct Mount {
+    /// The host's lasting id of it; empty while the plugin is only being registered.
+    pub uuid: String,
+    storage: HostStorage,
+    engine: Mutex<Option<Arc<Engine>>>,
+}
+
+impl Mount {
+    /// A mount that has not asked its host for anything yet.
+    pub fn new(uuid: String, host: Host) -> Self {
+        Mount { uuid, storage: HostStorage::new(host.storage), engine: Mutex::default() }
+    }
+    /// Whether only another node may write: updates must go there before anything is read here.
+    pub fn is_read_only(&self) -> bool {
+        self.storage.is_read_only()
+    }
+    /// Learns whether this node may write, and opens the engine; makes its keys if the mount is new.
+    pub async fn initialize(&self) -> Result<()> {
+        match self.storage.try_to_write().await {
+            Ok(()) | Err(HostError::ReadOnly) => {}
+            Err(error) => return Err(Error::internal(error)),
+        }
+        self.forget_all();
+        match self.engine().await {
+            Err(error) if error.kind() != crate::error::Kind::Unavailable => Err(error),
+            _ => Ok(()),
+        }
+    }
+    /// The engine, opened at its first use: where nothing may be written it waits for the node that may.
+    pub async fn engine(&self) -> Result<Arc<Engine>> {
+        if let Some(engine) = &*self.slot() {
+            return Ok(engine.clone());
+        }
+        let writable = !self.is_read_only();
+        let Some(root) = root::open(&self.storage, writable, &SystemClock, &OsRandom).await? else {
+            return Err(Error::unavailable("the mount is not set up yet; the active node does that when it unseals"));
+        };
+        let clock = Arc::new(SystemClock);
+        let engine = Arc::new(Engine::new(EngineParts {
+            storage: Arc::new(self.storage.clone()),
+            root,
+            verifier: Arc::new(Verifier::new(Arc::new(HttpsFetch::default()), clock.clone())),
+            clock,
+            random: Arc::new(OsRandom),
+        }));
+        Ok(self.slot().get_or_insert(engine).clone())
+    }
+    /// Another node wrote `key`.
+    pub fn changed(&self, key: &str) {
+        self.storage.changed(key);
+        if root::is_wrapped(key) {
+            self.forget_all();
+        } else if let Some(engine) = &*self.slot() {
+            engine.forget(Some(key));
+        }
+    }
+    /// Drops the engine and every key it holds.
+    pub fn forget_all(&self) {
+        if let Some(engine) = self.slot().take() {
+            engine.forget(None);
+        }
+    }
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Engine>>> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

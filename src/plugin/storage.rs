@@ -1,0 +1,286 @@
+//! The mounting vault's storage under the engine's contract (`crate::storage`).
+//!
+//! An entry is `revision (16) ‖ value`. Where the host has transactions, look, compare and write are one. Where it has none, a
+//! lock for each key stands in for them: it rests on the host's single active writer, and the engine adds a marker for each burn.
+//! Configuration records that are known to be unchanged are not asked for again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::OnceCell;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use super::fresh::Fresh;
+use super::host::HostError;
+use super::locks::Locks;
+use super::proto::pb::storage_client::StorageClient;
+use super::proto::pb::{Empty, StorageListArgs};
+use super::transaction::{Calls, Committed, Transaction};
+use crate::storage::{BoxFuture, Change, Found, Get, PutError, Revision, Storage, StorageError, Write, conflict};
+
+/// How often a write is tried again when a transaction was overtaken by one of another record.
+const TRIES: usize = 16;
+/// What a trial write leaves for a moment.
+const TRIAL: &str = "trial";
+
+/// One mount's storage. A write that has begun goes on to its end, whatever becomes of who asked for it.
+#[derive(Clone)]
+pub struct HostStorage(Arc<Inner>);
+
+struct Inner {
+    client: StorageClient<Channel>,
+    transactional: OnceCell<bool>,
+    read_only: AtomicBool,
+    fresh: Fresh,
+    locks: Locks,
+}
+
+impl HostStorage {
+    /// Asks the host for nothing yet: while a plugin is being registered it has no storage.
+    pub fn new(client: StorageClient<Channel>) -> Self {
+        HostStorage(Arc::new(Inner {
+            client,
+            transactional: OnceCell::new(),
+            read_only: AtomicBool::new(false),
+            fresh: Fresh::default(),
+            locks: Locks::default(),
+        }))
+    }
+    /// Whether only another node may write, as far as was seen.
+    pub fn is_read_only(&self) -> bool {
+        self.0.read_only.load(Ordering::Acquire)
+    }
+    /// Finds out whether this node may write, by writing.
+    pub async fn try_to_write(&self) -> Result<(), HostError> {
+        let calls = Calls::plain(self.0.client.clone());
+        let written = match calls.put(TRIAL, Vec::new()).await {
+            Ok(()) => calls.delete(TRIAL).await,
+            Err(error) => Err(error),
+        };
+        self.0.read_only.store(matches!(written, Err(HostError::ReadOnly)), Ordering::Release);
+        written
+    }
+    /// The host says that `key` changed on another node.
+    pub fn changed(&self, key: &str) {
+        self.0.fresh.forget([key]);
+    }
+}
+
+impl Inner {
+    async fn is_transactional(&self) -> Result<bool, HostError> {
+        let ask = || async {
+            match self.client.clone().is_transactional(Empty {}).await {
+                Ok(reply) => Ok(reply.into_inner().transactional),
+                Err(status) if status.code() == Code::Unimplemented => Ok(false),
+                Err(status) => Err(HostError::from(status)),
+            }
+        };
+        self.transactional.get_or_try_init(ask).await.copied()
+    }
+    fn failed(&self, error: HostError) -> StorageError {
+        self.note(&error);
+        StorageError::Failed(Box::new(error))
+    }
+    fn note(&self, error: &HostError) {
+        if let HostError::ReadOnly = error {
+            self.read_only.store(true, Ordering::Release);
+        }
+    }
+
+    async fn get(&self, gets: Vec<Get>) -> Result<Vec<Found>, StorageError> {
+        let since = self.fresh.begin();
+        let mut found: Vec<Option<Found>> = gets.iter().map(|get| self.known(get)).collect();
+        let calls = Calls::plain(self.client.clone());
+        let unknown: Vec<usize> = (0..gets.len()).filter(|index| found[*index].is_none()).collect();
+        let keys: Vec<&str> = unknown.iter().map(|index| gets[*index].key.as_str()).collect();
+        let values = calls.read(&keys).await;
+        for (index, value) in unknown.into_iter().zip(values) {
+            let Get { key, known } = &gets[index];
+            let value = value.map_err(|error| self.failed(error))?;
+            let split = value.map(|bytes| split(key, bytes)).transpose()?;
+            self.fresh.found(since, key, split.as_ref().map(|(_, revision)| *revision));
+            found[index] = Some(match split {
+                None => Found::Absent,
+                Some((_, revision)) if *known == Some(revision) => Found::Unchanged,
+                Some((value, revision)) => Found::Value(value, revision),
+            });
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+    /// What can be said of a key without asking.
+    fn known(&self, get: &Get) -> Option<Found> {
+        match (self.fresh.get(&get.key)?, get.known) {
+            (None, _) => Some(Found::Absent),
+            (Some(revision), known) if known == Some(revision) => Some(Found::Unchanged),
+            _ => None,
+        }
+    }
+
+    async fn put(&self, writes: Vec<Write>) -> Result<(), PutError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = writes.iter().map(|write| write.key.clone()).collect();
+        let names = || names.iter().map(String::as_str);
+        let held = self.locks.take(names()).await;
+        self.fresh.forget(names());
+        let outcome = match self.is_transactional().await {
+            Ok(true) => self.put_together(&writes).await,
+            Ok(false) => self.put_in_order(&writes).await,
+            Err(error) => Err(PutError::Failed(self.failed(error))),
+        };
+        // Whatever came of it, a read that began meanwhile may have seen either side of it.
+        self.fresh.forget(names());
+        if outcome.is_ok() {
+            let since = self.fresh.begin();
+            for (key, last) in last_changes(&writes) {
+                self.fresh.found(since, key, last.map(|(_, revision)| revision));
+            }
+        }
+        drop(held);
+        outcome
+    }
+
+    /// One transaction, tried again while it is overtaken.
+    async fn put_together(&self, writes: &[Write]) -> Result<(), PutError> {
+        for _ in 0..TRIES {
+            let begun = Transaction::begin(self.client.clone()).await;
+            let mut transaction = begun.map_err(|error| PutError::Failed(self.failed(error)))?;
+            if let Some(index) = self.first_conflict(&transaction, writes).await.map_err(PutError::Failed)? {
+                return Err(PutError::Conflict { index });
+            }
+            let entries = last_changes(writes)
+                .into_iter()
+                .map(|(key, change)| (key.to_owned(), change.map(|(value, revision)| joined(revision, value))));
+            let written = transaction.write(entries.collect()).await;
+            written.map_err(|error| PutError::Failed(self.failed(error)))?;
+            match transaction.commit().await {
+                Ok(Committed::Yes) => return Ok(()),
+                Ok(Committed::Overtaken) => {}
+                Err(HostError::Lost(said)) => return Err(PutError::Unknown(said.into())),
+                Err(error) => return Err(PutError::Failed(self.failed(error))),
+            }
+        }
+        Err(PutError::Failed(StorageError::Failed("transactions were overtaken too often".into())))
+    }
+    async fn first_conflict(&self, within: &Transaction, writes: &[Write]) -> Result<Option<usize>, StorageError> {
+        let mut keys: Vec<&str> = writes.iter().map(|write| write.key.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut revisions = HashMap::new();
+        for (key, value) in keys.iter().zip(within.read(&keys).await) {
+            let value = value.map_err(|error| self.failed(error))?;
+            let split = value.map(|bytes| split(key, bytes)).transpose()?;
+            revisions.insert(*key, split.map(|(_, revision)| revision));
+        }
+        conflict::first(writes, |key| Ok(revisions.get(key).copied().flatten()))
+    }
+
+    /// One write after the other, each looked at right before it, under the locks of all.
+    async fn put_in_order(&self, writes: &[Write]) -> Result<(), PutError> {
+        let calls = Calls::plain(self.client.clone());
+        for (index, write) in writes.iter().enumerate() {
+            let begun = index > 0;
+            let look = async {
+                let value = calls.get(&write.key).await.map_err(|error| self.failed(error))?;
+                value.map(|bytes| split(&write.key, bytes)).transpose()
+            };
+            let current = match look.await {
+                Ok(split) => split.map(|(_, revision)| revision),
+                Err(error) if begun => return Err(PutError::Unknown(Box::new(error))),
+                Err(error) => return Err(PutError::Failed(error)),
+            };
+            if !write.expect.holds(current) {
+                return Err(PutError::Conflict { index });
+            }
+            let done = match &write.change {
+                Change::Put { value, revision } => calls.put(&write.key, joined(*revision, value)).await,
+                Change::Delete => calls.delete(&write.key).await,
+                Change::Check => Ok(()),
+            };
+            match done {
+                Ok(()) => {}
+                Err(error @ HostError::Lost(_)) => return Err(PutError::Unknown(Box::new(error))),
+                Err(error) if begun => return Err(PutError::Unknown(Box::new(error))),
+                Err(error) => return Err(PutError::Failed(self.failed(error))),
+            }
+        }
+        Ok(())
+    }
+
+    async fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StorageError> {
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            return Err(StorageError::Failed(format!("list prefix {prefix:?} must be empty or end in /").into()));
+        }
+        let args = StorageListArgs { prefix: prefix.to_owned(), txn: String::new() };
+        let reply = self.client.clone().list(args).await.map_err(|status| self.failed(status.into()))?.into_inner();
+        HostError::check(&reply.err).map_err(|error| self.failed(error))?;
+        let mut names = reply.keys;
+        names.retain(|name| after.is_none_or(|after| name.as_str() > after));
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(limit);
+        Ok(names)
+    }
+}
+
+/// A value and its revision, or `None` where there will be none.
+type Becomes<'w> = Option<(&'w [u8], Revision)>;
+
+/// The last change of each key, in order: `None` removes it. Checks change nothing.
+fn last_changes(writes: &[Write]) -> Vec<(&str, Becomes<'_>)> {
+    let mut last: Vec<(&str, Becomes<'_>)> = Vec::new();
+    for write in writes {
+        let change = match &write.change {
+            Change::Put { value, revision } => Some((value.as_slice(), *revision)),
+            Change::Delete => None,
+            Change::Check => continue,
+        };
+        match last.iter_mut().find(|(key, _)| *key == write.key) {
+            Some(earlier) => earlier.1 = change,
+            None => last.push((&write.key, change)),
+        }
+    }
+    last
+}
+
+fn joined(revision: Revision, value: &[u8]) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(16 + value.len());
+    entry.extend_from_slice(&revision.0);
+    entry.extend_from_slice(value);
+    entry
+}
+
+fn split(key: &str, mut entry: Vec<u8>) -> Result<(Vec<u8>, Revision), StorageError> {
+    match entry.first_chunk::<16>() {
+        Some(revision) => {
+            let revision = Revision(*revision);
+            entry.drain(..16);
+            Ok((entry, revision))
+        }
+        None => Err(StorageError::Corrupt { key: key.to_owned(), source: "no revision".into() }),
+    }
+}
+
+impl Storage for HostStorage {
+    fn get_many(&self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>> {
+        Box::pin(self.0.get(gets))
+    }
+    fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
+        Box::pin(async move {
+            let inner = self.0.clone();
+            let writing = tokio::spawn(async move { inner.put(writes).await });
+            writing.await.unwrap_or_else(|_| Err(PutError::Unknown("the write was cut off".into())))
+        })
+    }
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StorageError>> {
+        Box::pin(self.0.names(prefix, after, limit))
+    }
+}
