@@ -268,3 +268,47 @@ pub fn canonical(address: IpAddr) -> IpAddr {
 }
 
 const SEALED_RETRY: u64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const ROOT: fn() -> Caller = || Caller::Root { accessor: "acc".into() };
+
+    #[test]
+    fn the_routers_sentences_come_in_its_wrapping_and_others_bare() {
+        let said = |kind: Kind, sentence: &str, caller: &Caller| {
+            let refusal = Refusal::of(Error::new(kind, sentence), caller);
+            (refusal.status, refusal.errors)
+        };
+        let anonymous = Caller::Anonymous;
+        for (kind, sentence, caller, status, expected) in [
+            (Kind::Denied, "permission denied", &anonymous, 403, vec!["permission denied".to_owned()]),
+            (Kind::Denied, "permission denied", &ROOT(), 403, vec![wrapped("permission denied")]),
+            (Kind::Denied, "role: no", &ROOT(), 403, vec!["role: no".to_owned()]),
+            (Kind::NotFound, "", &ROOT(), 404, vec![]),
+            (Kind::NotFound, "unsupported path", &anonymous, 404, vec![wrapped("unsupported path")]),
+            (Kind::Unsupported, "unsupported operation", &ROOT(), 405, vec![wrapped("unsupported operation")]),
+            (Kind::Invalid, "slot: a number", &ROOT(), 400, vec!["slot: a number".to_owned()]),
+        ] {
+            assert_eq!(said(kind, sentence, caller), (status, expected), "{kind:?} {sentence}");
+        }
+    }
+
+    #[test]
+    fn only_what_passes_by_itself_says_when_to_try_again() {
+        let after = |error: Error| Refusal::from(error).retry_after;
+        assert_eq!(after(Error::new(Kind::TooMany, "x").with_retry_after(Duration::from_millis(1500))), Some(2));
+        assert_eq!(after(Error::unavailable("x")), Some(1));
+        assert_eq!(after(Error::unavailable("x").with_retry_after(Duration::ZERO)), Some(1));
+        assert_eq!(after(Error::invalid("x").with_retry_after(Duration::from_secs(9))), None);
+        assert!(Refusal::sealed().retry_after.is_some());
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_is_the_ipv4_one() {
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        assert_eq!(canonical(mapped).to_string(), "192.0.2.1");
+    }
+}

@@ -47,8 +47,14 @@ impl Host {
     pub async fn initialise(&self, shares: InitShares) -> Result<Birth> {
         let _turn = self.turn().await?;
         let (initialised, root_token) = self.create(shares, None).await?;
-        if let Some(root) = self.seal.auto_unseal().await? {
-            self.open(root).await?;
+        // Whatever happens from here on, the shares and the root token must reach the operator: there is no second time.
+        let opened = match self.seal.auto_unseal().await {
+            Ok(Some(root)) => self.open(root).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = opened {
+            tracing::error!(?error, "initialised, but not unsealed: the next start tries again");
         }
         Ok(Birth { shares: initialised.keys, root_token })
     }

@@ -23,7 +23,9 @@ pub(super) enum Route<'a> {
 impl<'a> Route<'a> {
     /// The route of `call`.
     pub(super) fn of(mount_path: &str, call: &'a Call) -> Route<'a> {
-        if let Some(path) = call.path.strip_prefix(mount_path) {
+        // The mount may be named without its slash, as people do when they ask for help.
+        let bare = mount_path.strip_suffix('/') == Some(&*call.path);
+        if let Some(path) = if bare { Some("") } else { call.path.strip_prefix(mount_path) } {
             return Route::Engine(path, paths::find(path, operation(call.verb)));
         }
         match routes::find(&call.path) {

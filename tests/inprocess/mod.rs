@@ -15,6 +15,7 @@ use sparekey::auth::fetch::HttpsFetch;
 use sparekey::clock::{Clock, SettableClock, SystemClock};
 use sparekey::host::seal::{Seal, SealConfig};
 use sparekey::host::{Host, HostInfo, HostParts};
+use sparekey::http::tls::TlsReloader;
 use sparekey::http::{Limits, serve};
 use sparekey::random::OsRandom;
 use sparekey::storage::Storage;
@@ -53,13 +54,15 @@ pub struct Setup {
     pub storage: Option<Arc<dyn Storage>>,
     /// The folder with the audit file.
     pub folder: Option<Arc<TempDir>>,
+    /// TLS, if the listener speaks it.
+    pub tls: Option<Arc<TlsReloader>>,
     /// Whether there is an audit device.
     pub audited: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limits: Limits::default(), storage: None, folder: None, audited: true }
+        Setup { limits: Limits::default(), storage: None, folder: None, tls: None, audited: true }
     }
 }
 
@@ -95,7 +98,7 @@ impl Setup {
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let served = runtime.spawn(serve(listener, None, Arc::clone(&host), self.limits, stopped));
+        let served = runtime.spawn(serve(listener, self.tls, Arc::clone(&host), self.limits, stopped));
         Node { address, host, clock, storage, stop, served: Some(served), runtime: Some(runtime), folder }
     }
 

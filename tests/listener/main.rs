@@ -7,6 +7,7 @@ mod support;
 
 mod bodies;
 mod bounds;
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

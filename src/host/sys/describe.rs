@@ -12,7 +12,10 @@ use crate::engine::help;
 pub(in super::super) fn on_path(visit: &Visit<'_>, engine_path: Option<&str>) -> Result<Acted, Refusal> {
     let text = match engine_path {
         Some(path) => help::text(path),
-        None => routes::find(visit.path.trim_end_matches('/')).map(|(entry, _)| text(entry, visit.path)),
+        None => match routes::find(visit.path.trim_end_matches('/')) {
+            Some((entry, _)) => Some(text(entry, visit.path)),
+            None => overview(visit.path.trim_end_matches('/')),
+        },
     };
     let text = text.ok_or_else(Refusal::unsupported_path)?;
     let document = json!({ "help": text, "openapi": document(visit, Map::new()), "see_also": null });
@@ -62,7 +65,7 @@ fn operations(entry: &Entry) -> Value {
             Verb::Delete => ("delete", "delete"),
             Verb::List | Verb::Head | Verb::Patch | Verb::Scan | Verb::Help => continue,
         };
-        let id = format!("{}-{word}", entry.pattern.trim_end_matches("/*").replace('/', "-"));
+        let id = format!("{}-{word}", entry.pattern.replace('*', "path").replace('/', "-"));
         let operation = json!({
             "operationId": id, "summary": entry.summary, "tags": [if entry.pattern.starts_with("sys/") { "system" } else { "auth" }],
             "responses": { "200": { "description": "OK" } },
@@ -72,8 +75,8 @@ fn operations(entry: &Entry) -> Value {
     Value::Object(item)
 }
 
-fn text(entry: &Entry, path: &str) -> String {
-    let verbs: Vec<&str> = entry
+fn methods(entry: &Entry) -> String {
+    let words: Vec<&str> = entry
         .verbs
         .iter()
         .map(|verb| match verb {
@@ -84,6 +87,24 @@ fn text(entry: &Entry, path: &str) -> String {
             Verb::Head | Verb::Patch | Verb::Scan | Verb::Help => "",
         })
         .collect();
+    words.join(", ")
+}
+
+/// The paths of a mount of the host; `None` if it has no such mount.
+fn overview(mount: &str) -> Option<String> {
+    let start = format!("{mount}/");
+    let entries: Vec<&Entry> = routes::TABLE.iter().filter(|entry| entry.pattern.starts_with(&start)).collect();
+    if entries.is_empty() {
+        return None;
+    }
+    let mut out = String::from("## PATHS\n");
+    for entry in entries {
+        out.push_str(&format!("\n    {}  ({})\n        {}\n", entry.pattern, methods(entry), entry.summary));
+    }
+    Some(out)
+}
+
+fn text(entry: &Entry, path: &str) -> String {
     let mount = routes::mount_of(path).map_or("", |(mount, _)| mount);
     let request = path.strip_prefix(mount).unwrap_or(path);
     let route = entry.pattern.strip_prefix(mount).unwrap_or(entry.pattern);
@@ -91,6 +112,6 @@ fn text(entry: &Entry, path: &str) -> String {
         "Request:        {request}\nMatching Route: ^{}$\n\n{}\n\n\n## DESCRIPTION\n\nThis path responds to {}.\n",
         route.replace('*', "(?P<path>.+)"),
         entry.summary,
-        verbs.join(", "),
+        methods(entry),
     )
 }
