@@ -6,7 +6,7 @@ use sparekey::crypto::barrier::{open_value, seal_value};
 use sparekey::crypto::envelope::{Place, SealedCode, WrappedDek, open_code, rewrap, seal_set};
 use sparekey::crypto::keyring::{HashPurpose, KeyState, Keyring};
 use sparekey::crypto::secret::{CodeText, Key};
-use sparekey::crypto::signing;
+use sparekey::crypto::{signing, wrapped};
 use sparekey::domain::time::Timestamp;
 use sparekey::storage::Revision;
 use zeroize::Zeroizing;
@@ -195,5 +195,30 @@ fn signature() {
         UnparsedPublicKey::new(&ED25519, public).verify(&message, &signature).unwrap();
         assert!(signing::verify(&public, &message, &signature));
         assert_eq!(key.sign(&message), signature);
+    }
+}
+
+#[test]
+fn wrapped_answer() {
+    let v = vector("wrapped");
+    let mount = bytes::<16>(&v["mount_id"]);
+    for value in list(&v["answers"]) {
+        let (token, answer) = (value["token"].as_str().unwrap(), value["answer"].as_str().unwrap());
+        let hash = ring().keyed_hash(HashPurpose::WrappingToken, &[token.as_bytes()]);
+        assert_eq!(hash.to_vec(), hex(&value["token_hash"]));
+        let info = plain::layout("wrapped-answer/key", &mount, &[]);
+        assert_eq!(info, hex(&value["key_info"]));
+        let key = plain::hkdf(token.as_bytes(), &mount, &info, 32);
+        assert_eq!(key, hex(&value["key"]));
+        let aad = plain::layout("wrapped-answer", &mount, &[&hash]);
+        assert_eq!(aad, hex(&value["aad"]));
+        let nonce = hex(&value["nonce"]);
+        let sealed = [vec![1], nonce.clone(), plain::gcm(&key, &nonce, &aad, answer.as_bytes())].concat();
+        assert_eq!(sealed, hex(&value["sealed"]));
+
+        assert_eq!(*wrapped::open(token.as_bytes(), &mount, &hash, &sealed).unwrap(), answer.as_bytes());
+        let script = Scripted::new(vec![nonce]);
+        assert_eq!(wrapped::seal(token.as_bytes(), &mount, &hash, answer.as_bytes(), &script).unwrap(), sealed);
+        script.done();
     }
 }

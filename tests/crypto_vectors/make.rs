@@ -6,6 +6,7 @@ use sparekey::crypto::envelope::{Place, rewrap, seal_set};
 use sparekey::crypto::keyring::{CONFIG_CHAIN, HashPurpose, Keyring};
 use sparekey::crypto::secret::{CodeText, Key};
 use sparekey::crypto::signing::SigningKey;
+use sparekey::crypto::wrapped;
 use sparekey::domain::time::Timestamp;
 use sparekey::random::{self, SeededRandom};
 use sparekey::storage::Revision;
@@ -36,6 +37,7 @@ pub fn vectors() -> Vec<(&'static str, Value)> {
         ("barrier", barrier(&draws, &keyring)),
         ("macs", macs(&draws, &ring, &keyring)),
         ("signature", signature(&keyring)),
+        ("wrapped", wrapped_answer(&draws, &ring, &keyring)),
         ("keyring", keyring),
     ]
 }
@@ -226,4 +228,28 @@ fn signature(keyring: &Value) -> Value {
     let key = SigningKey::from_seed(&Key::from_bytes(Zeroizing::new(bytes(seed)))).unwrap();
     let signed = |message: &str| json!({"message": hex_of(message), "signature": hex_of(key.sign(message.as_bytes()))});
     json!({"seed": seed, "public": hex_of(key.public()), "signatures": (["", "a checkpoint"].map(signed))})
+}
+
+fn wrapped_answer(draws: &Draws, ring: &Keyring, keyring: &Value) -> Value {
+    let mount = bytes::<16>(&keyring["mount_id"]);
+    let answer = |(token, answer): (&str, &str)| {
+        let nonce = draws.hex::<12>();
+        let hash = ring.keyed_hash(HashPurpose::WrappingToken, &[token.as_bytes()]);
+        let info = plain::layout("wrapped-answer/key", &mount, &[]);
+        let script = Scripted::new(vec![super::hex(&nonce)]);
+        let sealed = wrapped::seal(token.as_bytes(), &mount, &hash, answer.as_bytes(), &script).unwrap();
+        json!({
+            "token": token,
+            "token_hash": hex_of(hash),
+            "key_info": hex_of(&info),
+            "key": hex_of(plain::hkdf(token.as_bytes(), &mount, &info, 32)),
+            "aad": hex_of(plain::layout("wrapped-answer", &mount, &[&hash])),
+            "nonce": nonce,
+            "answer": answer,
+            "sealed": hex_of(sealed),
+        })
+    };
+    let answers =
+        [("s.0123456789ABCDEFGHIJKLMN", r#","lease_id":"","data":{"a":"b"}}"#), ("s.zyxwvutsrqponmlkjihgfedc", "")];
+    json!({ "mount_id": keyring["mount_id"], "answers": (answers.map(answer)) })
 }
