@@ -126,7 +126,7 @@ fn adapt(name: &str, record: &mut Value) {
             body["auth"]["entity_id"] = json!("");
             body["auth"]["metadata"] = json!({"role": "dev", "subject": "user-1"});
         }
-        "token.lookup_self" => {
+        "token.lookup_self" | "token.lookup_accessor" => {
             body["data"]["entity_id"] = json!("");
             body["data"]["meta"] = json!({"role": "dev", "subject": "user-1"});
         }
@@ -240,6 +240,10 @@ impl Stage {
             "token.revoke_self" => {
                 let token = self.login();
                 self.know("full", &token);
+            }
+            "token.revoke_accessor_again" => {
+                let accessor = self.known["devtok_accessor"].clone();
+                self.root("POST", "auth/token/revoke-accessor", json!({ "accessor": accessor }));
             }
             "wrap.unwrap_header" => {
                 let token = self.wrapped();

@@ -115,5 +115,7 @@ async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Val
         Place::Lookup => tokens::paths::lookup(visit, fields).await,
         Place::Renew => tokens::paths::renew(visit, fields).await,
         Place::Revoke => tokens::paths::revoke(visit, fields).await,
+        Place::LookupAccessor => tokens::paths::lookup_accessor(visit, fields).await,
+        Place::RevokeAccessor => tokens::paths::revoke_accessor(visit, fields).await,
     }
 }

@@ -43,6 +43,8 @@ pub enum Place {
     Lookup,
     Renew,
     Revoke,
+    LookupAccessor,
+    RevokeAccessor,
 }
 
 /// What a caller must bring.
@@ -98,6 +100,22 @@ pub static TABLE: &[Entry] = &[
     entry("auth/token/lookup", Place::Lookup, BOTH, Need::Token, false, "Tell of a token."),
     entry("auth/token/renew", Place::Renew, WRITE, Need::Token, false, "Let a token live longer."),
     entry("auth/token/revoke", Place::Revoke, WRITE, Need::Token, false, "End a token."),
+    entry(
+        "auth/token/lookup-accessor",
+        Place::LookupAccessor,
+        WRITE,
+        Need::Administer,
+        false,
+        "Tell of the token that an accessor names.",
+    ),
+    entry(
+        "auth/token/revoke-accessor",
+        Place::RevokeAccessor,
+        WRITE,
+        Need::Administer,
+        false,
+        "End the token that an accessor names.",
+    ),
     entry("sys/wrapping/wrap", Place::Wrap, WRITE, Need::Token, false, "Wrap the fields that are sent."),
     entry(
         "sys/wrapping/unwrap",

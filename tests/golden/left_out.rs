@@ -93,7 +93,6 @@ pub const LEFT_OUT: &[(&str, &[&str])] = &[
             "wrap.wrapped_token_create",
         ],
     ),
-    ("acting by accessor comes later", &["token.lookup_accessor", "token.revoke_accessor_again"]),
     ("there is no cubbyhole", &["cubby.write", "cubby.read", "cubby.read_other_token", "wrap.cubby_response"]),
     ("rewrapping comes later", &["wrap.rewrap"]),
     (

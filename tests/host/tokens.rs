@@ -110,6 +110,29 @@ fn others_tokens_are_for_those_who_administer() {
 }
 
 #[test]
+fn an_accessor_names_a_token_for_those_who_administer() {
+    let (node, root) = Setup::default().ready();
+    let scene = scene(&node, &root);
+    role(&node, &root, "desk", &["read"]);
+    let admin = node.client().token(&root);
+    let auth = log_in(&node, &scene, "desk").expect(200).json()["auth"].clone();
+    let (desk, accessor) = (node.client().token(&text(&auth["client_token"])), text(&auth["accessor"]));
+    let body = json!({"accessor": accessor});
+    for path in ["auth/token/lookup-accessor", "auth/token/revoke-accessor"] {
+        desk.write(path, &body).expect(403);
+        assert_eq!(admin.write(path, &json!({})).expect(400).error(), "missing accessor");
+    }
+    let told = admin.write("auth/token/lookup-accessor", &body).expect(200).data();
+    assert_eq!((&told["accessor"], &told["id"]), (&json!(accessor), &json!("")));
+    admin.write("auth/token/revoke-accessor", &body).expect(204);
+    lookup(&desk).expect(403);
+    let again = admin.write("auth/token/revoke-accessor", &body).expect(200).json();
+    assert_eq!(again["warnings"], json!(["No token found with this accessor"]));
+    let refused = admin.write("auth/token/lookup-accessor", &body).expect(400);
+    assert_eq!(refused.error(), "1 error occurred:\n\t* invalid accessor\n\n");
+}
+
+#[test]
 fn what_a_role_allows_counts_as_it_is_now() {
     let (node, root) = Setup::default().ready();
     let scene = scene(&node, &root);

@@ -114,6 +114,15 @@ impl Tokens {
         self.find_hash(self.hash(token)).await
     }
 
+    /// Looks up the token that `accessor` names. `None` if there is none, or its time is over.
+    pub async fn find_accessor(&self, accessor: &str) -> Result<Option<Held>> {
+        let key = accessor_key(&self.keyring, accessor);
+        let found = self.storage.get_many(vec![Get::new(key.clone())]).await.map_err(failure::read)?;
+        let Some(Found::Value(bytes, _)) = found.into_iter().next() else { return Ok(None) };
+        let hash = bytes.try_into().map_err(|_| corrupt(key, "not a token's hash"))?;
+        self.find_hash(hash).await
+    }
+
     async fn find_hash(&self, hash: [u8; 32]) -> Result<Option<Held>> {
         let key = token_key(&hash);
         let known = self.decoded.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();

@@ -60,6 +60,33 @@ pub(in crate::host) async fn revoke(visit: &Visit<'_>, mut fields: Fields) -> Re
     Ok(Acted::nothing())
 }
 
+/// `lookup-accessor`: tells of the token without telling it.
+pub(in crate::host) async fn lookup_accessor(visit: &Visit<'_>, mut fields: Fields) -> Result<Acted, Refusal> {
+    match visit.open.tokens.find_accessor(&accessor(&mut fields)?).await? {
+        Some(held) => Ok(Acted::data(describe(&held.record, "", visit.host.clock.now()), &fields)),
+        None => Err(Refusal::new(400, wrapped("invalid accessor"))),
+    }
+}
+
+/// `revoke-accessor`: one that names nothing is only warned of.
+pub(in crate::host) async fn revoke_accessor(visit: &Visit<'_>, mut fields: Fields) -> Result<Acted, Refusal> {
+    match visit.open.tokens.find_accessor(&accessor(&mut fields)?).await? {
+        Some(held) => {
+            visit.open.tokens.revoke(held.hash).await?;
+            Ok(Acted::nothing())
+        }
+        None => {
+            let warnings = vec!["No token found with this accessor".to_owned()];
+            Ok(Envelope { warnings, ..Envelope::around(Data::Null) }.into())
+        }
+    }
+}
+
+fn accessor(fields: &mut Fields) -> Result<String, Refusal> {
+    let given = fields.exact_string("accessor")?.value().filter(|accessor| !accessor.is_empty());
+    given.ok_or_else(|| Refusal::new(400, "missing accessor"))
+}
+
 fn named(fields: &mut Fields) -> Result<Option<Token>> {
     Ok(fields.exact_string("token")?.value().filter(|token| !token.is_empty()).map(Token::new))
 }
