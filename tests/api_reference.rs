@@ -14,6 +14,9 @@ use sparekey::engine::request::Operation;
 use sparekey::engine::schema::{self, Field, Type};
 use sparekey::engine::settings::Settings;
 use sparekey::error::{Error, Kind};
+use sparekey::host::call::Verb;
+use sparekey::host::routes;
+use sparekey::host::sys::status::Status;
 
 #[path = "support/document.rs"]
 mod document;
@@ -94,6 +97,51 @@ const fn type_word(kind: Type) -> &'static str {
         Type::Time => "time",
         Type::List => "list",
         Type::Object => "object",
+    }
+}
+
+#[test]
+fn every_path_of_the_host_is_in_the_reference() {
+    let mut out = String::from("| request | needs | does |\n|---|---|---|\n");
+    for (line, path, does) in SEALED {
+        assert!(Status::of(path).is_some(), "{path} does not answer while sealed");
+        let needs = if *path == "sys/seal" { "`administer`" } else { "nothing" };
+        let _ = writeln!(out, "| `{line}` | {needs} | {does} |");
+    }
+    for entry in routes::TABLE {
+        let verbs: Vec<&str> = entry.verbs.iter().map(verb).collect();
+        let needs = match entry.need {
+            routes::Need::Nothing => "nothing",
+            routes::Need::Optional => "nothing; a token that is sent must live",
+            routes::Need::Token => "a token",
+            routes::Need::Administer => "`administer`",
+            routes::Need::Wrapping => "a token or a wrapping token",
+        };
+        let _ = writeln!(out, "| `{} {}` | {needs} | {} |", verbs.join(", "), entry.pattern, entry.summary);
+    }
+    document::block(API, "host", &out);
+}
+
+/// What answers while sealed. Bare JSON without an envelope.
+const SEALED: &[(&str, &str, &str)] = &[
+    ("GET sys/health", "sys/health", "Tell by its status how the server is: 200, 501 not initialised, 503 sealed."),
+    ("GET sys/seal-status", "sys/seal-status", "Tell of the seal and of the shares given so far."),
+    ("GET sys/leader", "sys/leader", "Say that there is no cluster."),
+    ("GET, POST sys/init", "sys/init", "Tell whether the store is initialised; initialise it, once."),
+    ("POST sys/unseal", "sys/unseal", "Give one share, or start over with `reset`."),
+    ("POST sys/seal", "sys/seal", "Forget the root key."),
+];
+
+fn verb(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Read => "GET",
+        Verb::Head => "HEAD",
+        Verb::List => "LIST",
+        Verb::Update => "POST",
+        Verb::Delete => "DELETE",
+        Verb::Patch => "PATCH",
+        Verb::Scan => "SCAN",
+        Verb::Help => "HELP",
     }
 }
 
