@@ -172,6 +172,8 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_time)
+            // Who has said everything may still listen: its code is burned, so it must get it.
+            .half_close(true)
             .max_header_size(limits.max_head)
             .max_buf_size(MAX_BUFFER.max(limits.max_head))
             .serve_connection(stream, service);
