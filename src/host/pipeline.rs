@@ -100,7 +100,7 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
         error: sentence.as_deref(),
     };
     // Nothing is burned while it is known that no durable device will acknowledge.
-    let recorded = match call.verb == Verb::Update && refused.is_none() && may_disclose(&route, &bearer) {
+    let recorded = match call.verb == Verb::Update && refused.is_none() && discloses(&route, &bearer) {
         true => open.audit.disclosing_request(request).await,
         false => open.audit.request(request).await,
     };
@@ -194,10 +194,10 @@ async fn admit(
     }
 }
 
-/// Whether carrying the request out may give out a code. Whether a token in a body wraps one is not known before it is used.
-fn may_disclose(route: &Route<'_>, bearer: &Bearer) -> bool {
-    let plain = matches!(bearer, Bearer::Wrapping(waiting) if !waiting.holds_code());
-    route.may_disclose() && !plain
+/// Whether carrying the request out gives out a code. Of a wrapping token in a body that is not known before it is used.
+fn discloses(route: &Route<'_>, bearer: &Bearer) -> bool {
+    let unwraps = matches!(bearer, Bearer::Wrapping(waiting) if waiting.holds_code());
+    route.discloses().is_some() || (unwraps && route.may_disclose())
 }
 
 /// What becomes of a request that audit could not record: `None` lets it go on.
