@@ -11,14 +11,12 @@ use crate::error::{Error, Result};
 
 /// Longest free text in bytes.
 pub const MAX_TEXT: usize = 512;
-/// Longest assertion in bytes.
-const MAX_JWT: usize = 16 * 1024;
 
 /// What every act may say about itself.
 pub struct Ask {
     /// The role it wants to act under.
     pub role: Option<String>,
-    /// The assertion.
+    /// The assertion, as long as it came: judging it bounds it.
     pub jwt: Option<Zeroizing<String>>,
     /// Why.
     pub reason: Option<String>,
@@ -50,9 +48,6 @@ impl Ask {
             record_name("role", role)?;
         }
         let jwt = fields.exact_string("jwt")?.value().filter(|jwt| !jwt.is_empty()).map(Zeroizing::new);
-        if jwt.as_ref().is_some_and(|jwt| jwt.len() > MAX_JWT) {
-            return Err(Error::field("jwt", format_args!("at most {MAX_JWT} bytes")));
-        }
         let ask = Ask {
             role,
             jwt,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::{Refusal, Token};
 use crate::crypto::keyring::{HashPurpose, Keyring};
 use crate::domain::enrollment::Weight;
-use crate::domain::fields::Fields;
+use crate::domain::fields::{Fields, Given};
 use crate::domain::name::{AccountName, record_name};
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::cache::{Snapshot, storage_failed};
@@ -22,13 +22,19 @@ use crate::ledger::entry::Actor;
 use crate::sources::{self, Effect, Event, EventRefusal, Received, Source};
 use crate::storage::{Expect, PutError, Write};
 
-/// Carries out `events/:source`.
+/// Carries out `events/:source`. What the transmitter did wrong is said in its protocol's own words.
 pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
     let Call { mut request, name } = call;
-    let name = record_name("source", &name)?;
+    let Ok(name) = record_name("source", &name) else {
+        return Ok(refused(EventRefusal::access_denied("no such receiver")));
+    };
     let mut fields = Fields::new(std::mem::take(&mut request.data));
-    let Some(set) = fields.exact_string("set")?.value() else {
-        return Ok(refused(EventRefusal::invalid_request("the body carries no Security Event Token")));
+    let set = match fields.exact_string("set").map(Given::value) {
+        Ok(Some(set)) => set,
+        Ok(None) => {
+            return Ok(refused(EventRefusal::invalid_request("the body carries no Security Event Token")));
+        }
+        Err(error) => return Ok(refused(EventRefusal::invalid_request(error.public()))),
     };
     let mut snapshot = Snapshot::default();
     let wanted = [format!("{}{name}", keys::SOURCES), keys::KEYRING.to_owned(), keys::CONFIG.to_owned()];

@@ -10,6 +10,7 @@ use super::call::Token;
 use crate::auth::Caller;
 use crate::crypto::secret::CodeText;
 use crate::error::{Error, Kind};
+use crate::sources::EventRefusal;
 
 /// An answer to one call.
 pub enum Answer {
@@ -29,6 +30,8 @@ pub enum Answer {
     },
     /// An error in Vault's shape.
     Refused(Refusal),
+    /// An error in the shape of RFC 8935.
+    EventRefused(EventRefusal),
 }
 
 impl Answer {
@@ -47,12 +50,21 @@ impl Answer {
 }
 
 impl Answer {
+    /// The sentence of a refusal.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Answer::Refused(refusal) => Some(refusal.sentence()),
+            Answer::EventRefused(refusal) => Some(&refusal.description),
+            Answer::Logical(_) | Answer::Bare { .. } | Answer::Empty { .. } => None,
+        }
+    }
     /// The status it is sent with.
     pub fn status(&self) -> u16 {
         match self {
             Answer::Logical(_) => 200,
             Answer::Bare { status, .. } | Answer::Empty { status } => *status,
             Answer::Refused(refusal) => refusal.status,
+            Answer::EventRefused(_) => 400,
         }
     }
 }

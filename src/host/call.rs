@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::answer::Refusal;
+
 /// What is asked of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
@@ -62,6 +64,8 @@ pub struct Call {
     pub foreign_namespace: bool,
     /// Where the request came from.
     pub remote: Option<SocketAddr>,
+    /// Why the face refuses it: a query or body that cannot be read. Nothing is done for it but recording the refusal.
+    pub refused: Option<Refusal>,
 }
 
 impl Call {

@@ -38,10 +38,7 @@ pub(super) async fn conclude(
     let entry = ResponseEntry {
         request,
         status: answer.status(),
-        error: match &answer {
-            Answer::Refused(refusal) => Some(refusal.sentence()),
-            _ => None,
-        },
+        error: answer.refusal(),
         data: told.and_then(|envelope| envelope.fields()),
         warnings: told.map_or(0, |envelope| envelope.warnings.len()),
         auth: told.and_then(|envelope| envelope.auth.as_ref()).map(|auth| AuthInfo {

@@ -13,6 +13,7 @@ use crate::domain::fields::Fields;
 use crate::engine::paths;
 use crate::engine::request::{Body, Face, Request, Response};
 use crate::error::Error;
+use crate::sources::EventRefusal;
 
 /// Carries out an admitted request.
 pub(super) async fn act(visit: &Visit<'_>, route: &Route<'_>, data: Map<String, Value>) -> Result<Acted, Refusal> {
@@ -46,9 +47,7 @@ pub(super) fn acted(response: Response, draft: Option<Draft>) -> Result<Acted, R
         Body::Empty if silent => Answer::Empty { status: 204 },
         Body::Empty => envelope(Data::Null),
         Body::Accepted => Answer::Empty { status: 202 },
-        Body::EventError { err, description } => {
-            Answer::bare(400, &serde_json::json!({ "err": err, "description": description }), 512)
-        }
+        Body::EventError { err, description } => Answer::EventRefused(EventRefusal { err, description }),
         Body::Wrapped => match draft {
             Some(draft) => Answer::Logical(Box::new(Envelope::wrapped(draft.into_info(None)))),
             None => return Err(Error::internal("a wrapped answer that nobody asked for").into()),

@@ -47,6 +47,17 @@ pub fn errors(errors: &[String]) -> Zeroizing<Vec<u8>> {
     out
 }
 
+/// `{"err":…,"description":…}` (RFC 8935 section 2.3) with the newline that ends it.
+pub fn event_error(err: &str, description: &str) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(256));
+    out.extend_from_slice(b"{\"err\":");
+    string(&mut out, err);
+    out.extend_from_slice(b",\"description\":");
+    string(&mut out, description);
+    out.extend_from_slice(b"}\n");
+    out
+}
+
 fn tail_into(out: &mut Vec<u8>, envelope: &Envelope) {
     out.extend_from_slice(b",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":0,\"data\":");
     match &envelope.data {

@@ -1,10 +1,10 @@
 //! The way of every request that is not about the seal. The order is fixed:
 //!
-//! 1. the wire has parsed it; the path is routed (a host path, an engine path, an unknown one);
+//! 1. the wire has parsed it, or says why it cannot; the path is routed (a host path, an engine path, an unknown one);
 //! 2. a foreign namespace is refused, then a sealed host;
 //! 3. the token is looked up, unless the path looks at none, and what the path needs is demanded;
-//! 4. audit records the request, refused or not. If it cannot, a write goes no further (500; one that would disclose, 503), while
-//!    reads of metadata go on;
+//! 4. audit records the request, refused or not: one that may disclose, on a durable device. If it cannot, a write goes no
+//!    further (500; one that would disclose, 503), while reads of metadata go on;
 //! 5. the act: the host's handler, or the engine;
 //! 6. an answer that shall be wrapped is put away for its token;
 //! 7. audit records the answer. Only its receipt opens a disclosure: without one the code is lost, never leaked;
@@ -29,14 +29,20 @@ use crate::error::{Error, Kind, Result};
 
 impl Host {
     /// Answers one call.
-    pub async fn handle(self: &Arc<Self>, call: Call) -> Answer {
-        if let Some(status) = Status::of(&call.path) {
+    pub async fn handle(self: &Arc<Self>, mut call: Call) -> Answer {
+        let status = Status::of(&call.path);
+        let open = self.unsealed();
+        let unrecorded = status.is_some() || open.is_none();
+        if let Some(refusal) = call.refused.take_if(|_| unrecorded) {
+            return refusal.into();
+        }
+        if let Some(status) = status {
             return self.status(status, call).await;
         }
         if call.foreign_namespace {
             return Refusal::new(404, "namespace not found").into();
         }
-        let Some(open) = self.unsealed() else { return Refusal::sealed().into() };
+        let Some(open) = open else { return Refusal::sealed().into() };
         match call.verb {
             Verb::Head => Refusal::silent(405).into(),
             Verb::Update | Verb::Delete => self.run(open, call).await,
@@ -63,11 +69,13 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
     let id = ident::uuid(&*host.random);
     let remote = call.remote.map(|address| canonical(address.ip()));
     let data = call.fields();
+    let early = call.refused.take();
     let call = call;
     let route = Route::of(&host.info.mount_path, &call);
-    let (bearer, mut refused) = match route.need(call.verb) {
-        Need::Nothing => (Bearer::Ignored, None),
-        _ => match open.bearer(call.token.as_ref()).await {
+    let (bearer, mut refused) = match (early, route.need(call.verb)) {
+        (Some(refusal), _) => (Bearer::Ignored, Some(refusal)),
+        (None, Need::Nothing) => (Bearer::Ignored, None),
+        (None, _) => match open.bearer(call.token.as_ref()).await {
             Ok(bearer) => (bearer, None),
             Err(error) => (Bearer::None, Some(Refusal::from(error))),
         },
@@ -91,10 +99,10 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
         wrap_ttl: call.wrap_ttl,
         error: sentence.as_deref(),
     };
-    let recorded = match route.discloses() {
-        // Nothing is burned while it is known that no durable device will acknowledge.
-        Some(_) if call.verb == Verb::Update && refused.is_none() => open.audit.disclosing_request(request).await,
-        _ => open.audit.request(request).await,
+    // Nothing is burned while it is known that no durable device will acknowledge.
+    let recorded = match call.verb == Verb::Update && refused.is_none() && discloses(&route, &bearer) {
+        true => open.audit.disclosing_request(request).await,
+        false => open.audit.request(request).await,
     };
     if let Err(error) = recorded
         && let Some(refusal) = unrecorded(&route, call.verb, error, &id)
@@ -184,6 +192,12 @@ async fn admit(
         (Need::Optional | Need::Token, Bearer::Held(_)) => Ok(()),
         (Need::Administer, Bearer::Held(_)) => administers(open, caller, remote).await,
     }
+}
+
+/// Whether carrying the request out gives out a code. Of a wrapping token in a body that is not known before it is used.
+fn discloses(route: &Route<'_>, bearer: &Bearer) -> bool {
+    let unwraps = matches!(bearer, Bearer::Wrapping(waiting) if waiting.holds_code());
+    route.discloses().is_some() || (unwraps && route.may_disclose())
 }
 
 /// What becomes of a request that audit could not record: `None` lets it go on.

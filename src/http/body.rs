@@ -7,6 +7,8 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{EXPECT, HeaderMap};
 use zeroize::Zeroizing;
 
+use crate::host::answer::Refusal;
+
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unread {
@@ -16,6 +18,17 @@ pub enum Unread {
     TooSlow,
     /// The connection broke, or the framing is wrong.
     Broken,
+}
+
+impl Unread {
+    /// The answer to it.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Unread::TooLarge => Refusal::new(413, "http: request body too large"),
+            Unread::TooSlow => Refusal::new(408, "the request body did not come in time"),
+            Unread::Broken => Refusal::new(400, "the request body is broken"),
+        }
+    }
 }
 
 /// How much of a body is read, and for how long.

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+};
 use hyper::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::host::answer::{Answer, Refusal};
 use crate::host::envelope;
+use crate::sources::EventRefusal;
 
 /// What hyper sends.
 pub type Reply = Response<Full<Bytes>>;
@@ -22,33 +25,45 @@ pub fn reply(answer: Answer) -> Reply {
         Answer::Logical(envelope) => json(200, envelope::bytes(*envelope)),
         Answer::Bare { status, document } => json(status, document),
         Answer::Empty { status } => standard(status, Full::default()),
+        Answer::EventRefused(refusal) => event_refused(&refusal),
         Answer::Refused(refusal) => refused(&refusal),
     }
 }
 
-/// `refusal` in Vault's shape.
+/// `refusal` in Vault's shape. As Vault's do, a 413 lacks two headers of every other answer.
 pub fn refused(refusal: &Refusal) -> Reply {
     let mut reply = json(refusal.status, envelope::errors(&refusal.errors));
+    if refusal.status == 413 {
+        reply.headers_mut().remove(CACHE_CONTROL);
+        reply.headers_mut().remove(STRICT_TRANSPORT_SECURITY);
+    }
     if let Some(seconds) = refusal.retry_after {
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     reply
 }
 
-/// 413. Like Vault's it lacks the headers of every other answer.
-pub fn too_large() -> Reply {
-    let mut reply = refused(&Refusal::new(413, "http: request body too large"));
-    reply.headers_mut().remove(CACHE_CONTROL);
-    reply.headers_mut().remove(STRICT_TRANSPORT_SECURITY);
+/// 400 in the protocol of event transmitters (RFC 8935 section 2.3).
+fn event_refused(refusal: &EventRefusal) -> Reply {
+    let mut reply = json(400, envelope::event_error(refusal.err, &refusal.description));
+    reply.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
     reply
 }
 
-/// 307 to `location`, which is made of bytes that a request line had.
+/// 307 to `location`, which is made of bytes that a request line had. What RFC 3986 has no place for is escaped: a browser
+/// takes a backslash for a slash, so that `/\host` would lead it to another host.
 pub fn moved(location: &str) -> Reply {
-    let escaped = location.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;");
-    let body = format!("<a href=\"{escaped}\">Temporary Redirect</a>.\n\n");
+    let mut safe = String::with_capacity(location.len());
+    for byte in location.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => safe.push(char::from(byte)),
+            _ if b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte) => safe.push(char::from(byte)),
+            other => safe.push_str(&format!("%{other:02X}")),
+        }
+    }
+    let body = format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", safe.replace('&', "&amp;"));
     let mut reply = text(307, "text/html; charset=utf-8", body);
-    match HeaderValue::from_str(location) {
+    match HeaderValue::from_str(&safe) {
         Ok(value) => {
             reply.headers_mut().insert(LOCATION, value);
             reply

@@ -16,13 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::body::{self, Bounds, Unread};
+use super::body::{self, Bounds};
 use super::paced::Paced;
 use super::render::{self, Reply};
 use super::tls::TlsReloader;
 use super::wire;
 use crate::host::Host;
-use crate::host::answer::Refusal;
 use crate::host::call::Verb;
 
 /// Bounds of the listener.
@@ -173,6 +172,8 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_time)
+            // Who has said everything may still listen: its code is burned, so it must get it.
+            .half_close(true)
             .max_header_size(limits.max_head)
             .max_buf_size(MAX_BUFFER.max(limits.max_head))
             .serve_connection(stream, service);
@@ -199,17 +200,13 @@ async fn respond(host: &Arc<Host>, limits: Limits, peer: SocketAddr, request: Re
         Ok(call) => call,
         Err(reply) => return *reply,
     };
-    if matches!(call.verb, Verb::Update | Verb::Patch) {
+    if call.refused.is_none() && matches!(call.verb, Verb::Update | Verb::Patch) {
         match body::read(&parts.headers, incoming, limits.bounds()).await {
             Ok(bytes) => match wire::body(&parts.headers, &bytes) {
                 Ok(fields) => call.body = fields,
-                Err(error) => return render::refused(&error.into()),
+                Err(error) => call.refused = Some(error.into()),
             },
-            Err(Unread::TooLarge) => return render::too_large(),
-            Err(Unread::TooSlow) => {
-                return render::refused(&Refusal::new(408, "the request body did not come in time"));
-            }
-            Err(Unread::Broken) => return render::refused(&Refusal::new(400, "the request body is broken")),
+            Err(unread) => call.refused = Some(unread.refusal()),
         }
     }
     render::reply(host.handle(call).await)

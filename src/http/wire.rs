@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
-use hyper::{Method, Uri};
+use hyper::{Method, Uri, Version};
 use serde_json::{Map, Value};
 
 use super::form;
@@ -20,53 +20,63 @@ use crate::host::call::{Call, Token, Verb};
 /// The answer to a request that goes no further.
 pub type Early = Box<Reply>;
 
-/// Reads a head. `Err` answers what goes no further.
+/// Reads a head. `Err` answers what names no path of ours by no method of ours; what else is wrong goes into the call, so that
+/// its refusal is recorded.
 pub fn head(parts: &Parts, remote: Option<SocketAddr>) -> Result<Call, Early> {
     let headers = &parts.headers;
+    one_host(parts)?;
     let token = token(headers)?;
-    let path = path(&parts.uri)?;
-    let mut query = match parts.uri.query() {
-        None | Some("") => Map::new(),
-        Some(text) => {
-            form::pairs(text).ok_or_else(|| refuse(400, "query: at most 256 pairs, percent-encoded UTF-8"))?
-        }
+    let raw = below(&parts.uri)?;
+    let mut refused = None;
+    let path = noted(&mut refused, decoded(raw)).unwrap_or_else(|| raw.to_owned());
+    let mut query = noted(&mut refused, query(&parts.uri)).unwrap_or_default();
+    let verb = match &parts.method {
+        &Method::GET => noted(&mut refused, chosen(&mut query)).unwrap_or(Verb::Read),
+        method => verb(method, headers).map_err(|refusal| Box::new(render::refused(&refusal)))?,
     };
-    if query.contains_key("jwt") {
-        return Err(refuse(400, "jwt: not in the query string, since URLs are logged; send it in the body of a write"));
-    }
-    let verb = verb(&parts.method, &mut query, headers)?;
-    let writes = matches!(verb, Verb::Update | Verb::Patch);
     let path = match verb {
         Verb::List | Verb::Scan if !path.ends_with('/') => format!("{path}/"),
-        _ if writes && path.ends_with('/') => return Err(refuse(400, "cannot write to a path ending in '/'")),
         _ => path,
     };
-    let wrap_ttl = wrap_ttl(headers)?;
+    if matches!(verb, Verb::Update | Verb::Patch) && path.ends_with('/') {
+        refused.get_or_insert(Refusal::new(400, "cannot write to a path ending in '/'"));
+    }
+    let wrap_ttl = noted(&mut refused, wrap_ttl(headers)).flatten();
     let foreign_namespace = foreign_namespace(headers);
-    Ok(Call { verb, path, query, body: Map::new(), token, wrap_ttl, foreign_namespace, remote })
+    Ok(Call { verb, path, query, body: Map::new(), token, wrap_ttl, foreign_namespace, remote, refused })
+}
+
+/// What was read, or nothing and a note of why; the first reason counts.
+fn noted<T>(refused: &mut Option<Refusal>, read: Result<T, Refusal>) -> Option<T> {
+    read.map_err(|refusal| refused.get_or_insert(refusal)).ok()
 }
 
 /// Reads a body as its media type says, which of a form that holds JSON is a lie (curl's default).
 pub fn body(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Value>, Error> {
-    match media_type(headers) {
-        Some("application/secevent+jwt") => {
-            let text = std::str::from_utf8(bytes).map_err(|_| Error::field("set", "not a compact JWS"))?;
-            Ok(Map::from_iter([("set".to_owned(), Value::String(text.trim().to_owned()))]))
-        }
-        Some("application/x-www-form-urlencoded") if !json::looks_like_json(bytes) => std::str::from_utf8(bytes)
+    let is = |media: &str| media_type(headers).is_some_and(|sent| sent.eq_ignore_ascii_case(media));
+    if is("application/secevent+jwt") {
+        // Bytes that are not UTF-8 are no compact JWS either: whoever takes the token apart says so.
+        let text = String::from_utf8_lossy(bytes);
+        return Ok(Map::from_iter([("set".to_owned(), Value::String(text.trim().to_owned()))]));
+    }
+    if is("application/x-www-form-urlencoded") && !json::looks_like_json(bytes) {
+        return std::str::from_utf8(bytes)
             .ok()
             .and_then(form::pairs)
-            .ok_or_else(|| Error::invalid("failed to parse form: at most 256 pairs, percent-encoded UTF-8")),
-        _ => json::object(bytes),
+            .ok_or_else(|| Error::invalid("failed to parse form: at most 256 pairs, percent-encoded UTF-8"));
     }
+    json::object(bytes)
 }
 
-fn refuse(status: u16, sentence: &str) -> Early {
-    Box::new(render::refused(&Refusal::new(status, sentence)))
-}
-
-fn silent(status: u16) -> Early {
-    Box::new(render::refused(&Refusal::silent(status)))
+/// A request says once for whom it is (RFC 9112 section 3.2): two hosts are two readings of it.
+fn one_host(parts: &Parts) -> Result<(), Early> {
+    let hosts = parts.headers.get_all(HOST).iter().count();
+    match hosts {
+        1 => Ok(()),
+        0 if parts.version < Version::HTTP_11 => Ok(()),
+        0 => Err(Box::new(render::plain(400, "400 Bad Request: missing required Host header"))),
+        _ => Err(Box::new(render::plain(400, "400 Bad Request: too many Host headers"))),
+    }
 }
 
 fn token(headers: &HeaderMap) -> Result<Option<Token>, Early> {
@@ -84,8 +94,8 @@ fn token(headers: &HeaderMap) -> Result<Option<Token>, Early> {
     }
 }
 
-/// The path below `/v1/`, decoded.
-fn path(uri: &Uri) -> Result<String, Early> {
+/// The path below `/v1/`, as it came.
+fn below(uri: &Uri) -> Result<&str, Early> {
     let raw = uri.path();
     if let Some(clean) = cleaned(raw) {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -94,15 +104,30 @@ fn path(uri: &Uri) -> Result<String, Early> {
     if matches!(raw, "/" | "/ui/") {
         return Err(Box::new(render::plain(404, "404 page not found\n")));
     }
-    let below = match raw.strip_prefix("/v1/") {
-        Some(below) if !below.is_empty() => below,
-        _ => return Err(silent(404)),
-    };
-    let decoded = form::decode(below).ok_or_else(|| refuse(400, "path: percent-encoded UTF-8 is needed"))?;
-    if decoded.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(refuse(400, "relative paths not supported"));
+    match raw.strip_prefix("/v1/") {
+        Some(below) if !below.is_empty() => Ok(below),
+        _ => Err(Box::new(render::refused(&Refusal::silent(404)))),
     }
-    Ok(decoded)
+}
+
+fn decoded(below: &str) -> Result<String, Refusal> {
+    let decoded = form::decode(below).ok_or_else(|| Refusal::new(400, "path: percent-encoded UTF-8 is needed"))?;
+    match decoded.split('/').any(|segment| matches!(segment, "." | "..")) {
+        true => Err(Refusal::new(400, "relative paths not supported")),
+        false => Ok(decoded),
+    }
+}
+
+fn query(uri: &Uri) -> Result<Map<String, Value>, Refusal> {
+    let query = form::pairs(uri.query().unwrap_or_default())
+        .ok_or_else(|| Refusal::new(400, "query: at most 256 pairs, percent-encoded UTF-8"))?;
+    match query.contains_key("jwt") {
+        true => Err(Refusal::new(
+            400,
+            "jwt: not in the query string, since URLs are logged; send it in the body of a write",
+        )),
+        false => Ok(query),
+    }
 }
 
 /// The path without empty, `.` and `..` segments, if it has any.
@@ -130,9 +155,9 @@ fn cleaned(raw: &str) -> Option<String> {
     Some(clean)
 }
 
-fn verb(method: &Method, query: &mut Map<String, Value>, headers: &HeaderMap) -> Result<Verb, Early> {
+/// What any method but `GET` means.
+fn verb(method: &Method, headers: &HeaderMap) -> Result<Verb, Refusal> {
     match method.as_str() {
-        "GET" => chosen(query),
         "HEAD" => Ok(Verb::Head),
         "PUT" | "POST" => Ok(Verb::Update),
         "DELETE" => Ok(Verb::Delete),
@@ -140,20 +165,20 @@ fn verb(method: &Method, query: &mut Map<String, Value>, headers: &HeaderMap) ->
         "SCAN" => Ok(Verb::Scan),
         "HELP" => Ok(Verb::Help),
         "PATCH" => match media_type(headers) {
-            Some("application/merge-patch+json") => Ok(Verb::Patch),
-            Some(other) => Err(refuse(
+            Some(sent) if sent.eq_ignore_ascii_case("application/merge-patch+json") => Ok(Verb::Patch),
+            Some(other) => Err(Refusal::new(
                 415,
-                &format!("PATCH requires Content-Type of application/merge-patch+json, provided {other}"),
+                format!("PATCH requires Content-Type of application/merge-patch+json, provided {other}"),
             )),
-            None => Err(refuse(400, "mime: no media type")),
+            None => Err(Refusal::new(400, "mime: no media type")),
         },
-        "OPTIONS" => Err(refuse(400, "cannot handle internal-only request operation")),
-        _ => Err(silent(405)),
+        "OPTIONS" => Err(Refusal::new(400, "cannot handle internal-only request operation")),
+        _ => Err(Refusal::silent(405)),
     }
 }
 
 /// What `GET` means under `?help`, `?list` and `?scan`.
-fn chosen(query: &mut Map<String, Value>) -> Result<Verb, Early> {
+fn chosen(query: &mut Map<String, Value>) -> Result<Verb, Refusal> {
     for (name, verb) in [("help", Verb::Help), ("list", Verb::List), ("scan", Verb::Scan)] {
         match query.get(name) {
             None => {}
@@ -163,9 +188,9 @@ fn chosen(query: &mut Map<String, Value>) -> Result<Verb, Early> {
                     return Ok(verb);
                 }
                 Some(false) => {}
-                None => return Err(silent(400)),
+                None => return Err(Refusal::silent(400)),
             },
-            Some(_) => return Err(silent(400)),
+            Some(_) => return Err(Refusal::silent(400)),
         }
     }
     Ok(Verb::Read)
@@ -179,7 +204,7 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, Early> {
+fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
     let Some(value) = headers.get("x-vault-wrap-ttl") else { return Ok(None) };
     let text = value.to_str().unwrap_or("?").trim();
     if text.is_empty() {
@@ -191,12 +216,12 @@ fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, Early> {
             Ok((!ttl.is_zero()).then(|| Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0))))
         }
         None if text.strip_prefix('-').is_some_and(|rest| parse_duration(rest).is_some()) => {
-            Err(refuse(400, "requested wrap ttl cannot be negative"))
+            Err(Refusal::new(400, "requested wrap ttl cannot be negative"))
         }
         None => {
             let shown: String = text.chars().take(64).flat_map(char::escape_default).collect();
             let sentence = format!("error parsing X-Vault-Wrap-TTL header: time: invalid duration \"{shown}\"");
-            Err(refuse(400, &sentence))
+            Err(Refusal::new(400, sentence))
         }
     }
 }
@@ -217,148 +242,4 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use hyper::Request;
-
-    fn read(method: &str, uri: &str, headers: &[(&str, &[u8])]) -> Result<Call, Early> {
-        let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        head(&request.body(()).unwrap().into_parts().0, None)
-    }
-    fn fine(method: &str, uri: &str, headers: &[(&str, &[u8])]) -> Call {
-        read(method, uri, headers).unwrap_or_else(|reply| panic!("{method} {uri}: {}", reply.status()))
-    }
-    fn status(method: &str, uri: &str, headers: &[(&str, &[u8])]) -> u16 {
-        match read(method, uri, headers) {
-            Ok(_) => panic!("{method} {uri} went through"),
-            Err(reply) => reply.status().as_u16(),
-        }
-    }
-
-    #[test]
-    fn methods_and_their_spellings() {
-        for (method, uri, verb) in [
-            ("GET", "/v1/a", Verb::Read),
-            ("GET", "/v1/a?list=true", Verb::List),
-            ("GET", "/v1/a?list=1", Verb::List),
-            ("GET", "/v1/a?list=True", Verb::List),
-            ("GET", "/v1/a?list=false", Verb::Read),
-            ("GET", "/v1/a?help=1", Verb::Help),
-            ("GET", "/v1/a?help=0", Verb::Read),
-            ("LIST", "/v1/a", Verb::List),
-            ("HELP", "/v1/a", Verb::Help),
-            ("PUT", "/v1/a?list=xyz", Verb::Update),
-            ("POST", "/v1/a", Verb::Update),
-            ("DELETE", "/v1/a", Verb::Delete),
-            ("HEAD", "/v1/a", Verb::Head),
-            ("SCAN", "/v1/a", Verb::Scan),
-        ] {
-            assert_eq!(fine(method, uri, &[]).verb, verb, "{method} {uri}");
-        }
-        assert_eq!(status("GET", "/v1/a?list=xyz", &[]), 400);
-        assert_eq!(status("BREW", "/v1/a", &[]), 405);
-        assert_eq!(status("OPTIONS", "/v1/a", &[]), 400);
-    }
-
-    #[test]
-    fn a_list_path_ends_in_a_slash_and_a_write_path_does_not() {
-        assert_eq!(fine("LIST", "/v1/eng", &[]).path, "eng/");
-        assert_eq!(fine("LIST", "/v1/eng/", &[]).path, "eng/");
-        assert_eq!(fine("GET", "/v1/eng/", &[]).path, "eng/");
-        assert_eq!(status("PUT", "/v1/eng/", &[]), 400);
-        assert_eq!(status("POST", "/v1/eng%2f", &[]), 400);
-    }
-
-    #[test]
-    fn odd_paths_are_sent_to_the_clean_one_or_refused() {
-        let moved = |uri: &str| {
-            let reply = read("GET", uri, &[]).err().unwrap();
-            assert_eq!(reply.status(), 307, "{uri}");
-            reply.headers()["location"].to_str().unwrap().to_owned()
-        };
-        assert_eq!(moved("/v1//eng/dup"), "/v1/eng/dup");
-        assert_eq!(moved("/v1/a/../b?x=1"), "/v1/b?x=1");
-        assert_eq!(moved("/v1/a/./b/"), "/v1/a/b/");
-        assert_eq!(moved("//evil.example/v1/a"), "/evil.example/v1/a");
-        assert_eq!(moved("/v1/../../../x"), "/x");
-        for uri in ["/v1/a/%2e%2e/b", "/v1/%2e%2e/sys", "/v1/a/%2e", "/v1/a%2f..%2fb", "/v1/%zz", "/v1/%ff"] {
-            assert_eq!(status("GET", uri, &[]), 400, "{uri}");
-        }
-        for uri in ["/v1", "/v1/", "/v2/x", "/", "/ui/", "/V1/sys/health"] {
-            assert_eq!(status("GET", uri, &[]), 404, "{uri}");
-        }
-        assert_eq!(fine("GET", "/v1/%65ng", &[]).path, "eng");
-        assert_eq!(fine("GET", "/v1/a..b/c", &[]).path, "a..b/c");
-    }
-
-    #[test]
-    fn the_token_header_goes_before_bearer() {
-        let sent = |headers: &[(&str, &[u8])]| fine("GET", "/v1/a", headers).token.map(|t| t.expose().to_owned());
-        assert_eq!(sent(&[("x-vault-token", b"s.a"), ("authorization", b"Bearer s.b")]).as_deref(), Some("s.a"));
-        assert_eq!(sent(&[("authorization", b"Bearer s.b")]).as_deref(), Some("s.b"));
-        assert_eq!(sent(&[("x-vault-token", b""), ("authorization", b"Bearer s.b")]).as_deref(), Some("s.b"));
-        assert_eq!(sent(&[("authorization", b"bearer s.b")]), None);
-        assert_eq!(sent(&[("authorization", b"Basic abc")]), None);
-        assert_eq!(status("GET", "/v1/a", &[("x-vault-token", b"s.\xff")]), 400);
-    }
-
-    #[test]
-    fn assertions_in_a_query_string_are_refused() {
-        for method in ["GET", "PUT", "LIST", "DELETE"] {
-            assert_eq!(status(method, "/v1/backup-codes/retrieve/a?jwt=x", &[]), 400);
-            assert_eq!(status(method, "/v1/backup-codes/retrieve/a?a=1&%6awt=x", &[]), 400);
-        }
-    }
-
-    #[test]
-    fn wrapping_times_read_as_vault_reads_them() {
-        let ttl = |text: &[u8]| fine("GET", "/v1/a", &[("x-vault-wrap-ttl", text)]).wrap_ttl.map(|ttl| ttl.as_secs());
-        assert_eq!(ttl(b"60"), Some(60));
-        assert_eq!(ttl(b"1m0s"), Some(60));
-        assert_eq!(ttl(b"99999h"), Some(359_996_400));
-        assert_eq!(ttl(b"1500ms"), Some(2));
-        assert_eq!(ttl(b"0"), None);
-        assert_eq!(ttl(b""), None);
-        assert_eq!(status("GET", "/v1/a", &[("x-vault-wrap-ttl", b"abc")]), 400);
-        assert_eq!(status("GET", "/v1/a", &[("x-vault-wrap-ttl", b"-5s")]), 400);
-    }
-
-    #[test]
-    fn only_the_root_namespace_is_here() {
-        let foreign = |name: &[u8]| fine("GET", "/v1/a", &[("x-vault-namespace", name)]).foreign_namespace;
-        for root in [&b""[..], b"/", b"root", b"root/"] {
-            assert!(!foreign(root));
-        }
-        for other in [&b"ns1/"[..], b"nope", b"root/x", b"\xff"] {
-            assert!(foreign(other));
-        }
-    }
-
-    #[test]
-    fn patch_needs_its_media_type() {
-        let merge: &[u8] = b"application/merge-patch+json; charset=utf-8";
-        assert_eq!(fine("PATCH", "/v1/a", &[("content-type", merge)]).verb, Verb::Patch);
-        assert_eq!(status("PATCH", "/v1/a", &[]), 400);
-        assert_eq!(status("PATCH", "/v1/a", &[("content-type", b"application/json")]), 415);
-    }
-
-    #[test]
-    fn bodies_read_by_their_media_type() {
-        let read = |media: &str, bytes: &[u8]| {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, media.parse().unwrap());
-            body(&headers, bytes)
-        };
-        let form = "application/x-www-form-urlencoded";
-        assert_eq!(read(form, b"a=1&b=x%20y").unwrap()["b"], "x y");
-        assert_eq!(read(form, b"{\"a\":1}").unwrap()["a"], 1);
-        assert!(read(form, b"null").unwrap().is_empty());
-        assert_eq!(read("text/plain", b"{\"a\":1}").unwrap()["a"], 1);
-        assert_eq!(read("application/secevent+jwt", b"a.b.c\n").unwrap()["set"], "a.b.c");
-        assert!(read("application/secevent+jwt", b"\xff").is_err());
-        assert!(read("text/plain", b"a=1").is_err());
-    }
-}
+mod tests;

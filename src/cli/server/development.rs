@@ -142,6 +142,7 @@ async fn write(host: &Arc<Host>, path: &str, body: Value, token: &str) -> Result
         wrap_ttl: None,
         foreign_namespace: false,
         remote: None,
+        refused: None,
     };
     match host.handle(call).await {
         Answer::Refused(refusal) => Err(Failure::new(format_args!("--dev: {path}: {}", refusal.errors.join("; ")))),

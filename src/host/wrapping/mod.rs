@@ -152,6 +152,10 @@ impl Wrappings {
 }
 
 impl Waiting {
+    /// Whether taking it out gives out a code.
+    pub fn holds_code(&self) -> bool {
+        matches!(self.record.content, Content::Slot { .. })
+    }
     /// The write that uses it up.
     pub fn deletion(&self) -> Write {
         Write::delete(key(&self.hash), self.revision)
