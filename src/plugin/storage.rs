@@ -52,8 +52,9 @@ impl HostStorage {
     pub fn is_read_only(&self) -> bool {
         self.0.read_only.load(Ordering::Acquire)
     }
-    /// Finds out whether this node may write, by writing.
+    /// Finds out what the host can, and whether this node may write, by writing.
     pub async fn try_to_write(&self) -> Result<(), HostError> {
+        self.0.is_transactional().await?;
         let calls = Calls::plain(self.0.client.clone());
         let written = match calls.put(TRIAL, Vec::new()).await {
             Ok(()) => calls.delete(TRIAL).await,
@@ -274,6 +275,9 @@ impl Storage for HostStorage {
             let writing = tokio::spawn(async move { inner.put(writes).await });
             writing.await.unwrap_or_else(|_| Err(PutError::Unknown("the write was cut off".into())))
         })
+    }
+    fn commits_together(&self) -> bool {
+        self.0.transactional.get().is_some_and(|transactional| *transactional)
     }
     fn list<'a>(
         &'a self,
