@@ -198,6 +198,13 @@ impl Slot {
             _ => None,
         }
     }
+    /// A held code that is known to have left though the record does not say to whom.
+    pub fn void(self, at: Timestamp) -> Slot {
+        match self {
+            Slot::Held(_) => Slot::Void(at),
+            other => other,
+        }
+    }
     /// The slot as it is at `now`: windows that closed take their ciphertext along.
     pub fn settle(self, now: Timestamp) -> Slot {
         match self {

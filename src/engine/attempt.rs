@@ -78,6 +78,8 @@ pub struct Attempt<'e> {
     pub after: Vec<Write>,
     /// Whether the write shall fail if the key hierarchy changed meanwhile.
     pub bind_keyring: bool,
+    /// Whether the store leaves it to us that a burn is remembered even if the account's record is lost to an older one.
+    pub marks_burns: bool,
     /// Whether the soft size cap applies: to imports and disclosures, never to an end.
     pub capped: bool,
     operation: [u8; 16],
@@ -112,6 +114,7 @@ impl<'e> Attempt<'e> {
             before: Vec::new(),
             after: Vec::new(),
             bind_keyring: false,
+            marks_burns: false,
             capped: false,
             operation: random::bytes(random),
             place,

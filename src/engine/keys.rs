@@ -37,6 +37,10 @@ pub fn archived_set(account_id: &[u8; 16], generation: u32) -> String {
 pub fn claim(replay: &[u8; 32]) -> String {
     format!("claims/{}", hex::encode(replay))
 }
+/// Key of the marker that a slot was burnt, where a store does not commit writes together.
+pub fn burn(set_id: &[u8; 16], slot: u32) -> String {
+    format!("burns/{}/{slot:010}", hex::encode(set_id))
+}
 /// Key of an event: its source and the keyed hash of its id.
 pub fn event(source: &str, id: &[u8; 32]) -> String {
     format!("events/{source}/{}", hex::encode(id))

@@ -71,7 +71,7 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
         Some(earlier) => show_again(attempt, &grant, want, &profile, &earlier),
         None => {
             attempt.refuse_codes_in(want.ask.texts())?;
-            let (generation, slot) = attempt.record.account.choose(&profile, want.slot, attempt.now)?;
+            let (generation, slot, marker) = choose(attempt, &grant, want, &profile)?;
             let lives = want.request.wrap.as_ref().map_or(profile.reveal_window, |wrap| wrap.ttl);
             check_wrap(want.request, &profile)?;
             if let Some((max, per)) = grant.max_retrievals() {
@@ -86,8 +86,40 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
                 claim: grant.single_use().map(|replay| (*replay).into()),
                 role: grant.role().to_owned(),
             };
-            burn(attempt, &grant, want, &profile, handout, (generation, slot))
+            let burnt = burn(attempt, &grant, want, &profile, handout, (generation, slot))?;
+            // After the claim: an assertion that is used up must not mark anything.
+            attempt.before.extend(marker);
+            Ok(burnt)
         }
+    }
+}
+
+/// The slot whose code leaves. On a store that does not commit writes together, one whose burn another act has marked has left
+/// already, though an older record came back: it is void.
+fn choose(
+    attempt: &mut Attempt<'_>,
+    grant: &Grant,
+    want: &Want<'_>,
+    profile: &Profile,
+) -> Result<(u32, u32, Option<Write>)> {
+    loop {
+        let (generation, slot) = attempt.record.account.choose(profile, want.slot, attempt.now)?;
+        if !attempt.marks_burns {
+            return Ok((generation, slot, None));
+        }
+        let set = attempt.record.account.set(generation).ok_or(Refusal::NoGeneration(generation.into()))?;
+        let key = keys::burn(&set.id, slot);
+        let act = record::encode(&mark_of(attempt, grant, want));
+        let marker = match attempt.in_the_way(&key) {
+            None => Write::create(key, act, attempt.random),
+            Some((marked, revision)) if *marked == act => Write::check(key, *revision),
+            Some(_) => {
+                let now = attempt.now;
+                attempt.record.account.change_slot(generation, slot, |held| Ok((held.void(now), ())))?;
+                continue;
+            }
+        };
+        return Ok((generation, slot, Some(marker)));
     }
 }
 
@@ -200,13 +232,18 @@ fn reveal(
     Ok(Decision::Write(response))
 }
 
-/// Claims the assertion for this act. An existing claim is passed only by the act that made it.
-fn claim(attempt: &mut Attempt<'_>, grant: &Grant, want: &Want<'_>) -> Result<()> {
-    let Some(replay) = grant.single_use() else { return Ok(()) };
+/// What tells this act from any other, and is the same when the same caller goes on with it after a crash.
+fn mark_of(attempt: &Attempt<'_>, grant: &Grant, want: &Want<'_>) -> ByteArray<32> {
     let slot = want.slot.map(|slot| slot.to_string()).unwrap_or_default();
     let mark = want.ask.idempotency_key.as_deref().unwrap_or(&want.request.id);
     let parts = ["retrieve", attempt.name.as_str(), grant.iss(), grant.subject(), grant.role(), &slot, mark];
-    let act = attempt.keyring.keyed_hash(HashPurpose::Claim, &parts.map(str::as_bytes)).into();
+    attempt.keyring.keyed_hash(HashPurpose::Claim, &parts.map(str::as_bytes)).into()
+}
+
+/// Claims the assertion for this act. An existing claim is passed only by the act that made it.
+fn claim(attempt: &mut Attempt<'_>, grant: &Grant, want: &Want<'_>) -> Result<()> {
+    let Some(replay) = grant.single_use() else { return Ok(()) };
+    let act = mark_of(attempt, grant, want);
     let key = keys::claim(replay);
     match attempt.in_the_way(&key) {
         None => {

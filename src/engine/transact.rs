@@ -84,6 +84,7 @@ impl Engine {
             }
             let mut attempt =
                 Attempt::begin(plan.account, stored, &snapshot, &conflicts, self.clock.now(), &*self.random)?;
+            attempt.marks_burns = !self.storage.commits_together();
             if let Some(index) = unknown.iter().position(|(operation, _)| attempt.record.ledger.holds(operation)) {
                 return Ok(unknown.swap_remove(index).1);
             }

@@ -20,7 +20,8 @@ use crate::random::{self, OsRandom};
 /// Connections that wait to be served.
 const BACKLOG: usize = 16;
 
-/// A socket with a name of its own; the name goes when this is dropped.
+/// A socket with a name of its own. The name goes once the host has come through it, or when this is dropped: what is killed
+/// later leaves nothing behind.
 pub struct Socket {
     listener: Arc<UnixListener>,
     path: PathBuf,
@@ -29,7 +30,7 @@ pub struct Socket {
 impl Socket {
     /// Binds a fresh name in `folder`; `group`, a number or a name, may connect too if it is given.
     pub fn bind(folder: &Path, group: Option<&str>) -> io::Result<Self> {
-        let path = folder.join(format!("plugin{}", hex::encode(random::bytes::<8>(&OsRandom))));
+        let path = folder.join(format!("sparekey{}", hex::encode(random::bytes::<8>(&OsRandom))));
         let socket = Socket { listener: Arc::new(UnixListener::bind(&path)?), path };
         if let Some(group) = group {
             std::os::unix::fs::chown(&socket.path, None, Some(group_id(group)?))?;
@@ -42,9 +43,11 @@ impl Socket {
         &self.path
     }
     /// Connections whose TLS handshake was right. A wrong one is noted, and hinders no other.
+    ///
+    /// The host connects once. If that connection breaks the process ends, so nobody looks for the name again.
     pub fn connections(&self, tls: TlsAcceptor) -> ReceiverStream<io::Result<Link>> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        let listener = self.listener.clone();
+        let (listener, path) = (self.listener.clone(), self.path.clone());
         tokio::spawn(async move {
             loop {
                 let stream = match listener.accept().await {
@@ -55,10 +58,13 @@ impl Socket {
                         continue;
                     }
                 };
-                let (tls, sender) = (tls.clone(), sender.clone());
+                let (tls, sender, path) = (tls.clone(), sender.clone(), path.clone());
                 tokio::spawn(async move {
                     match tls.accept(stream).await {
-                        Ok(stream) => drop(sender.send(Ok(Link(stream))).await),
+                        Ok(stream) => {
+                            let _ = std::fs::remove_file(path);
+                            drop(sender.send(Ok(Link(stream))).await);
+                        }
                         Err(error) => tracing::warn!(%error, "a connection did not prove to be the host's"),
                     }
                 });

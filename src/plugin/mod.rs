@@ -30,6 +30,7 @@ mod transaction;
 mod wire;
 
 pub use handshake::wanted;
+pub use storage::HostStorage;
 
 /// How long acts that are under way may still take when the host ends the process. It waits two seconds before it kills.
 const GRACE: Duration = Duration::from_millis(1500);

@@ -52,8 +52,9 @@ impl HostStorage {
     pub fn is_read_only(&self) -> bool {
         self.0.read_only.load(Ordering::Acquire)
     }
-    /// Finds out whether this node may write, by writing.
+    /// Finds out what the host can, and whether this node may write, by writing.
     pub async fn try_to_write(&self) -> Result<(), HostError> {
+        self.0.is_transactional().await?;
         let calls = Calls::plain(self.0.client.clone());
         let written = match calls.put(TRIAL, Vec::new()).await {
             Ok(()) => calls.delete(TRIAL).await,
@@ -122,22 +123,25 @@ impl Inner {
         if writes.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = writes.iter().map(|write| write.key.clone()).collect();
-        let names = || names.iter().map(String::as_str);
+        let names = || writes.iter().map(|write| write.key.as_str());
+        let changed = || writes.iter().filter(|write| write.change != Change::Check).map(|write| write.key.as_str());
         let held = self.locks.take(names()).await;
-        self.fresh.forget(names());
+        self.fresh.forget(changed());
         let outcome = match self.is_transactional().await {
             Ok(true) => self.put_together(&writes).await,
             Ok(false) => self.put_in_order(&writes).await,
             Err(error) => Err(PutError::Failed(self.failed(error))),
         };
-        // Whatever came of it, a read that began meanwhile may have seen either side of it.
-        self.fresh.forget(names());
-        if outcome.is_ok() {
-            let since = self.fresh.begin();
-            for (key, last) in last_changes(&writes) {
-                self.fresh.found(since, key, last.map(|(_, revision)| revision));
+        // A read that began meanwhile may have seen either side of it; and what was expected in vain is not what was known.
+        match outcome {
+            Ok(()) => {
+                self.fresh.forget(changed());
+                let since = self.fresh.begin();
+                for (key, last) in last_changes(&writes) {
+                    self.fresh.found(since, key, last.map(|(_, revision)| revision));
+                }
             }
+            Err(_) => self.fresh.forget(names()),
         }
         drop(held);
         outcome
@@ -274,6 +278,9 @@ impl Storage for HostStorage {
             let writing = tokio::spawn(async move { inner.put(writes).await });
             writing.await.unwrap_or_else(|_| Err(PutError::Unknown("the write was cut off".into())))
         })
+    }
+    fn commits_together(&self) -> bool {
+        self.0.transactional.get().is_some_and(|transactional| *transactional)
     }
     fn list<'a>(
         &'a self,

@@ -104,6 +104,9 @@ impl Storage for Barrier {
             self.inner.put_all(writes).await
         })
     }
+    fn commits_together(&self) -> bool {
+        self.inner.commits_together()
+    }
     fn list<'a>(
         &'a self,
         prefix: &'a str,

@@ -249,6 +249,9 @@ impl Storage for Faulty {
             }
         })
     }
+    fn commits_together(&self) -> bool {
+        self.inner.commits_together()
+    }
     fn list<'a>(
         &'a self,
         prefix: &'a str,

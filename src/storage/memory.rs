@@ -74,6 +74,9 @@ impl Storage for Memory {
             Ok(())
         })
     }
+    fn commits_together(&self) -> bool {
+        !self.sequential
+    }
     fn list<'a>(
         &'a self,
         prefix: &'a str,

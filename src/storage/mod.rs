@@ -189,6 +189,11 @@ pub trait Storage: Send + Sync + 'static {
     fn get_many(&self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>>;
     /// Carries out every write if every expectation holds.
     fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>>;
+    /// Whether `put_all` carries out all writes or none. Where it does not, an act that must happen once also leaves a marker of
+    /// its own before it changes anything.
+    fn commits_together(&self) -> bool {
+        true
+    }
     /// Names up to `limit` entries of one level below `prefix` (which ends in `/` or is empty) that sort after `after`.
     fn list<'a>(
         &'a self,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sparekey::engine::request::Operation;
+use sparekey::random::OsRandom;
 use sparekey::storage::memory::Memory;
+use sparekey::storage::{Expect, Found, Get, Storage, Write};
 
 use crate::harness::{Bench, CODES};
 
@@ -44,6 +46,36 @@ async fn a_retrieval_goes_on_where_it_died_and_costs_one_slot() {
         assert_eq!(account["remaining"], 3, "{moment}");
     })
     .await;
+}
+
+/// A store without transactions can lose a record to a writer that was deposed and did not know it yet. What such a writer
+/// brings back is not handed out again.
+#[tokio::test]
+async fn a_burn_is_remembered_though_an_older_record_comes_back() {
+    let bench = Bench::over(Arc::new(Memory::sequential())).await;
+    bench.store("a", &CODES).await;
+    let read = || async {
+        match bench.store.get_many(vec![Get::new("accounts/a")]).await.unwrap().remove(0) {
+            Found::Value(value, revision) => (value, revision),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (before, _) = read().await;
+    let jwt = bench.jwt(json!({}));
+    let ask = json!({"jwt": jwt, "idempotency_key": "k"});
+    let first = bench.act("retrieve/a", ask.clone()).await;
+    assert_eq!(first.code.as_deref(), Some(CODES[0]));
+    let (_, now) = read().await;
+    bench.store.put_all(vec![Write::put("accounts/a", Expect::At(now), before, &OsRandom)]).await.unwrap();
+
+    let second = bench.act("retrieve/a", json!({})).await;
+    assert_eq!((second.code.as_deref(), &second.data["remaining"]), (Some(CODES[1]), &json!(2)), "{second:?}");
+    assert_eq!(bench.read("accounts/a").await["sets"][0]["slots"][0]["state"], "void");
+    // An assertion that is used up burns nothing.
+    for _ in 0..3 {
+        assert_eq!(bench.act("retrieve/a", json!({"jwt": jwt, "idempotency_key": "other"})).await.status, 403);
+    }
+    assert_eq!(bench.act("retrieve/a", json!({})).await.code.as_deref(), Some(CODES[2]));
 }
 
 #[tokio::test]

@@ -8,8 +8,11 @@ mod crash;
 mod document;
 mod enrollment;
 mod events;
+#[path = "../support/fake_host.rs"]
+mod fake_host;
 mod format;
 mod harness;
+mod host;
 mod lapse;
 mod once;
 mod record;

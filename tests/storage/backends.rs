@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use sparekey::crypto::barrier::BarrierKey;
 use sparekey::crypto::secret::Key;
+use sparekey::plugin::HostStorage;
 use sparekey::random::SeededRandom;
 use sparekey::storage::barrier::Barrier;
 use sparekey::storage::memory::Memory;
 use sparekey::storage::redb::Redb;
 use sparekey::storage::{Found, Get, PutError, Revision, Storage, Write};
 use tempfile::TempDir;
+
+use crate::fake_host::FakeHost;
 
 pub const MOUNT: [u8; 16] = [7; 16];
 
@@ -81,6 +84,15 @@ pub fn barrier_over_memory() -> Backend {
 pub fn barrier_over_redb() -> Backend {
     let (folder, path) = place();
     Backend::new(unsealed(Arc::new(Redb::open(&path).unwrap())), Some(folder))
+}
+
+pub fn host_with_transactions() -> Backend {
+    Backend::new(Arc::new(HostStorage::new(FakeHost::with_transactions().client())), None)
+}
+
+pub fn host_without_transactions() -> Backend {
+    let store = HostStorage::new(FakeHost::without_transactions().client());
+    Backend { atomic: false, ..Backend::new(Arc::new(store), None) }
 }
 
 /// A folder that goes with the test, and where a store would be in it.

@@ -5,9 +5,13 @@ mod barrier;
 mod contract;
 mod crash;
 mod faulty;
+mod host;
 mod listing;
 mod model;
 mod redb;
+
+#[path = "../support/fake_host.rs"]
+mod fake_host;
 
 /// Runs every function of the suite named on every backend, each on a store of its own.
 macro_rules! on_every_backend {
@@ -17,6 +21,8 @@ macro_rules! on_every_backend {
         on_every_backend!(@ redb, $suite: $($case),*);
         on_every_backend!(@ barrier_over_memory, $suite: $($case),*);
         on_every_backend!(@ barrier_over_redb, $suite: $($case),*);
+        on_every_backend!(@ host_with_transactions, $suite: $($case),*);
+        on_every_backend!(@ host_without_transactions, $suite: $($case),*);
     };
     (@ $backend:ident, $suite:ident: $($case:ident),*) => {
         mod $backend {

@@ -18,9 +18,12 @@ pub struct Bao {
 impl Bao {
     /// With its home in the server's folder; it knows a token only after `login`.
     pub fn new(server: &Server) -> Self {
-        let home = server.dir().join("home");
+        Self::at(server.dir().join("home"), server.url())
+    }
+    /// With its home in this folder, talking to this address.
+    pub fn at(home: PathBuf, address: String) -> Self {
         std::fs::create_dir_all(&home).expect("a home folder");
-        Bao { home, address: server.url(), token: None }
+        Bao { home, address, token: None }
     }
     /// The same with `BAO_TOKEN` set.
     pub fn token(&self, token: &str) -> Self {

@@ -9,3 +9,4 @@ pub mod provision;
 pub mod scene;
 pub mod server;
 pub mod signer;
+pub mod vault;

@@ -316,7 +316,7 @@ impl Drop for Server {
 
 /// A free loopback port below the range from which the system gives ports to clients, so that no client's own socket takes
 /// it while the server is down.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id() as u16 % 11_000;
     for _ in 0..2_000 {

@@ -1,0 +1,94 @@
+//! The life of process and host: killed, sealed, restarted, each time with everything that was acknowledged.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::scene::{Scene, codes};
+use crate::support::server::MOUNT;
+use crate::support::signer::Signer;
+use crate::support::vault::Vault;
+
+fn scene(vault: &Vault) -> Scene {
+    Scene::with(vault.root(), vault.root(), Signer::es256("k"))
+}
+
+#[test]
+fn a_killed_plugin_is_back_with_the_next_request() {
+    let vault = Vault::mounted();
+    let scene = scene(&vault);
+    let mine = codes(1, 6);
+    scene.store("github/acme", &mine, 0).expect(200);
+    for code in &mine {
+        vault.kill_plugin();
+        let answer = vault.again(|| scene.retrieve("github/acme", "alice")).expect(200);
+        assert_eq!(answer.data()["code"], json!(code));
+    }
+    let history = scene.read("history", "github/acme?verify=true").expect(200).data();
+    assert_eq!((&history["verified"], history["entries"].as_array().unwrap().len()), (&json!(true), 7));
+    assert_eq!(vault.plugin_pids().len(), 1);
+}
+
+#[test]
+fn seal_and_unseal_and_a_power_cut_lose_nothing_and_leave_no_process() {
+    let mut vault = Vault::mounted();
+    let scene = scene(&vault);
+    let mine = codes(1, 3);
+    scene.store("github/acme", &mine, 0).expect(200);
+    assert_eq!(scene.retrieve("github/acme", "alice").expect(200).data()["code"], json!(mine[0]));
+
+    vault.root().write("sys/seal", &json!({})).expect(204);
+    scene.retrieve("github/acme", "bob").expect(503);
+    none_left(&vault);
+    vault.unseal();
+    assert_eq!(vault.again(|| scene.retrieve("github/acme", "bob")).expect(200).data()["code"], json!(mine[1]));
+
+    vault.kill();
+    none_left(&vault);
+    vault.boot();
+    vault.unseal();
+    assert_eq!(vault.again(|| scene.retrieve("github/acme", "carol")).expect(200).data()["code"], json!(mine[2]));
+    let history = scene.read("history", "github/acme?verify=true").expect(200).data();
+    assert_eq!(history["verified"], true, "{history}");
+}
+
+/// The plugin ends when its host does.
+fn none_left(vault: &Vault) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !vault.plugin_pids().is_empty() {
+        assert!(Instant::now() < deadline, "the plugin outlived its host");
+        sleep(Duration::from_millis(20));
+    }
+    let left = std::fs::read_dir(vault.dir()).unwrap().flatten();
+    let sockets = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("sparekey"));
+    assert_eq!(sockets.count(), 0, "sockets are left behind");
+}
+
+#[test]
+fn a_reload_serves_the_same_mount() {
+    let vault = Vault::mounted();
+    let scene = scene(&vault);
+    let mine = codes(1, 2);
+    scene.store("github/acme", &mine, 0).expect(200);
+    let before = vault.plugin_pids();
+    vault.root().write("sys/plugins/reload/backend", &json!({"plugin": "sparekey"})).expect(200);
+    assert_ne!(vault.plugin_pids(), before);
+    assert_eq!(vault.again(|| scene.retrieve("github/acme", "alice")).expect(200).data()["code"], json!(mine[0]));
+}
+
+#[test]
+fn tokens_and_leases_of_the_vault_end_no_set() {
+    let vault = Vault::mounted();
+    let scene = scene(&vault);
+    scene.store("github/acme", &codes(1, 3), 0).expect(200);
+    let token = vault.token("short", &Vault::everything_below(MOUNT));
+    let short = vault.client().token(&token);
+    let ask = json!({"role": "on-call", "jwt": scene.admin("alice"), "reason": "x"});
+    short.write("backup-codes/retrieve/github/acme", &ask).expect(200);
+    vault.root().write("auth/token/revoke", &json!({"token": token})).expect(204);
+    vault.root().write("sys/leases/revoke-prefix/backup-codes", &json!({})).expect(204);
+    short.read("backup-codes/accounts/github/acme").expect(403);
+    assert_eq!(scene.read("accounts", "github/acme").expect(200).data()["remaining"], 2);
+    scene.retrieve("github/acme", "bob").expect(200);
+}

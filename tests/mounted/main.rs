@@ -1,0 +1,8 @@
+//! The mounted face: a real OpenBao mounts the built binary, and the story is told through it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod life;
+mod mounts;
+mod story;

@@ -1,0 +1,224 @@
+//! A real OpenBao server that mounts the built binary as its secrets plugin: a folder, a loopback port, raft storage, an audit
+//! file.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::bao::Bao;
+use super::http::{Answer, Client};
+use super::provision;
+use super::server::{BINARY, MOUNT, free_address};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The plugin's name in the catalog.
+pub const PLUGIN: &str = "sparekey";
+
+/// A running vault; ended by its process id when dropped, and its plugin with it.
+pub struct Vault {
+    child: Option<Child>,
+    address: SocketAddr,
+    cluster: SocketAddr,
+    root_token: String,
+    unseal_key: String,
+    dir: TempDir,
+}
+
+impl Vault {
+    /// A vault, initialised and unsealed, with the plugin registered and mounted at `backup-codes/`.
+    pub fn mounted() -> Self {
+        let vault = Self::registered();
+        vault.enable(MOUNT);
+        vault
+    }
+    /// A vault with the plugin registered and no mount.
+    pub fn registered() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        for folder in ["plugins", "raft"] {
+            fs::create_dir(dir.path().join(folder)).expect("a folder");
+        }
+        let (address, cluster) = (free_address(), free_address());
+        let mut vault =
+            Vault { child: None, address, cluster, root_token: String::new(), unseal_key: String::new(), dir };
+        vault.install(Path::new(BINARY));
+        vault.boot();
+        let init = vault.client().write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}));
+        let init = init.expect(200).json();
+        vault.root_token = init["root_token"].as_str().expect("a root token").into();
+        vault.unseal_key = init["keys"][0].as_str().expect("an unseal key").into();
+        vault.unseal();
+        vault.register();
+        vault
+    }
+    /// Puts `binary` into the plugin directory, over the one that is there.
+    pub fn install(&self, binary: &Path) {
+        let (beside, place) = (self.plugins().join("new"), self.plugins().join(PLUGIN));
+        fs::copy(binary, &beside).expect("the plugin is copied");
+        fs::rename(&beside, &place).expect("the plugin is in its place");
+    }
+    /// Tells the catalog the sum of what is installed.
+    pub fn register(&self) {
+        let sum = hex::encode(Sha256::digest(fs::read(self.plugins().join(PLUGIN)).expect("the plugin")));
+        let entry = json!({"sha256": sum, "command": PLUGIN});
+        self.root().write(&format!("sys/plugins/catalog/secret/{PLUGIN}"), &entry).expect(204);
+    }
+    /// Mounts the engine.
+    pub fn enable(&self, path: &str) {
+        self.root().write(&format!("sys/mounts/{path}"), &json!({"type": PLUGIN})).expect(204);
+    }
+    /// Opens it after a start or a seal.
+    pub fn unseal(&self) {
+        self.client().write("sys/unseal", &json!({"key": self.unseal_key})).expect(200);
+        self.until("active", |health| health == 200);
+    }
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+    /// A client without a token.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+    /// A client with the root token.
+    pub fn root(&self) -> Client {
+        self.client().token(&self.root_token)
+    }
+    /// The root token.
+    pub fn root_token(&self) -> &str {
+        &self.root_token
+    }
+    /// `bao` as a person with the root token runs it.
+    pub fn bao(&self) -> Bao {
+        Bao::at(self.dir.path().join("home"), self.url()).token(&self.root_token)
+    }
+    /// A token with a policy of its own made of `rules` (HCL).
+    pub fn token(&self, name: &str, rules: &str) -> String {
+        self.root().write(&format!("sys/policies/acl/{name}"), &json!({"policy": rules})).expect(204);
+        let made = self.root().write("auth/token/create", &json!({"policies": [name], "display_name": name}));
+        made.expect(200).json()["auth"]["client_token"].as_str().expect("a token").to_owned()
+    }
+    /// The folder with everything this vault reads and writes.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+    /// Its plugin directory.
+    pub fn plugins(&self) -> PathBuf {
+        self.dir.path().join("plugins")
+    }
+    /// What it logged, plugins' lines included.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+    /// What it audited.
+    pub fn audit(&self) -> String {
+        fs::read_to_string(self.dir.path().join("audit.log")).unwrap_or_default()
+    }
+    /// The processes of our plugin that this vault has started and that still run.
+    pub fn plugin_pids(&self) -> Vec<i32> {
+        let binary = self.plugins().join(PLUGIN);
+        let entries = fs::read_dir("/proc").expect("/proc");
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).next() == Some(binary.as_os_str().as_encoded_bytes())
+        })
+        .collect()
+    }
+    /// Ends the one plugin process at once.
+    pub fn kill_plugin(&self) {
+        let pids = self.plugin_pids();
+        assert_eq!(pids.len(), 1, "{pids:?}");
+        let pid = rustix::process::Pid::from_raw(pids[0]).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is killed");
+    }
+    /// Sends a request again for as long as the plugin's end shows in the answer.
+    pub fn again(&self, mut send: impl FnMut() -> Answer) -> Answer {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = send();
+            let broken = answer.status == 500 && answer.text().contains("rpc error");
+            if !broken || Instant::now() > deadline {
+                return answer;
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+    /// Ends the vault at once, as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+    /// Starts the process, or starts it again, and waits until it answers.
+    pub fn boot(&mut self) {
+        self.configure();
+        let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
+        let child = Command::new(provision::bao())
+            .args(["server", "-log-level=debug", "-config"])
+            .arg(self.dir.path().join("vault.hcl"))
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("TMPDIR", self.dir.path())
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("bao starts");
+        self.child = Some(child);
+        self.until("listening", |_| true);
+    }
+    fn configure(&self) {
+        let dir = self.dir.path().display();
+        let (address, cluster) = (self.address, self.cluster);
+        let text = format!(
+            "plugin_directory = \"{dir}/plugins\"\napi_addr = \"http://{address}\"\ncluster_addr = \"https://{cluster}\"\n\
+             storage \"raft\" {{\n  path = \"{dir}/raft\"\n  node_id = \"a\"\n}}\n\
+             listener \"tcp\" {{\n  address = \"{address}\"\n  cluster_address = \"{cluster}\"\n  tls_disable = true\n}}\n\
+             audit \"file\" \"main\" {{\n  options {{\n    file_path = \"{dir}/audit.log\"\n  }}\n}}\n"
+        );
+        fs::write(self.dir.path().join("vault.hcl"), text).expect("a configuration file");
+    }
+    /// Waits until the status of `sys/health` is as `wanted` says.
+    pub fn until(&self, what: &str, wanted: impl Fn(u16) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.client().try_send("GET", "sys/health", None).is_ok_and(|answer| wanted(answer.status)) {
+            assert!(Instant::now() < deadline, "not {what} within {PATIENCE:?}; the vault's log:\n{}", self.log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+    /// The file of a policy that lets a token do everything below the mount, and nothing elsewhere.
+    pub fn everything_below(mount: &str) -> String {
+        format!("path \"{mount}/*\" {{ capabilities = [\"create\", \"read\", \"update\", \"delete\", \"list\"] }}")
+    }
+    /// What a lookup of all leases below the mount lists.
+    pub fn leases(&self, mount: &str) -> Value {
+        let answer = self.root().list(&format!("sys/leases/lookup/{mount}"));
+        match answer.status {
+            404 => Value::Null,
+            _ => answer.expect(200).data()["keys"].clone(),
+        }
+    }
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> =
+                log.lines().filter(|line| line.contains("sparekey") || line.contains("panic")).collect();
+            eprintln!("--- last lines of the vault's log about the plugin ---");
+            lines.iter().rev().take(30).rev().for_each(|line| eprintln!("{line}"));
+        }
+        self.kill();
+    }
+}
