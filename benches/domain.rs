@@ -29,6 +29,7 @@ fn entry(act: &str) -> Entry {
             issuer: "https://idp.example.com".into(),
             role: "oncall".into(),
             face: "http".into(),
+            ..Actor::default()
         },
         request_id: "7b1c5a2e-52a4-4c07-a3cf-0d6c5b1f9d10".into(),
         reason: Some("locked out".into()),
