@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use support::scene::{Scene, codes};
-use support::server::{BINARY, MOUNT, Server, Setup};
+use support::server::{BINARY, Server, Setup};
 
 /// Accounts in use at any time; several clients share each.
 const LANES: usize = 4;
@@ -211,49 +211,26 @@ fn ledger(scene: &Scene, seen: &[Sight]) -> BTreeSet<Place> {
     places
 }
 
-/// Every place is in the audit, under one subject only; the file holds together.
+/// Every place is in the audit, disclosed to one request (by its idempotency key) and its repeats only; the file holds
+/// together.
 fn audited(server: &Server, places: &BTreeSet<Place>) {
     let said = Command::new(BINARY).args(["audit", "verify"]).arg(server.audit()).output().expect("the binary starts");
-    assert!(
-        said.status.success(),
-        "audit verify: {}{}",
-        String::from_utf8_lossy(&said.stdout),
-        String::from_utf8_lossy(&said.stderr)
-    );
+    let printed = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success(), "audit verify: {printed}{}", String::from_utf8_lossy(&said.stderr));
     let file = fs::read_to_string(server.audit()).expect("the audit file");
-    let mut subjects: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
+    let mut askers: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
     // A line that a kill cut short is no JSON; the verification above has judged it.
     for line in file.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        let path = line["request"]["path"].as_str().unwrap_or_default();
-        if line["type"] == "response"
-            && path.starts_with(&format!("{MOUNT}/retrieve/"))
-            && let Some(place) = place_in(&line)
-        {
-            subjects.entry(place).or_default().insert(subject_in(&line));
+        if line["disclosed"] == true {
+            let said = &line["response"]["disclosure"];
+            let account = said["account"].as_str().expect("an account").to_owned();
+            let place =
+                (account, said["generation"].as_u64().expect("a number"), said["slot"].as_u64().expect("a number"));
+            askers.entry(place).or_default().insert(line["request"]["data"]["idempotency_key"].to_string());
         }
     }
     for place in places {
-        let subjects = subjects.get(place).unwrap_or_else(|| panic!("{place:?} is not in the audit"));
-        assert_eq!(subjects.len(), 1, "{place:?} went to {subjects:?}");
+        let askers = askers.get(place).unwrap_or_else(|| panic!("{place:?} is not in the audit"));
+        assert_eq!(askers.len(), 1, "{place:?} went to {askers:?}");
     }
-}
-
-/// What a disclosure line says of the place, wherever in the line it stands.
-fn place_in(value: &Value) -> Option<Place> {
-    let map = value.as_object()?;
-    let own = || {
-        let account = map.get("account")?.as_str()?.to_string();
-        Some((account, map.get("generation")?.as_u64()?, map.get("slot")?.as_u64()?))
-    };
-    own().or_else(|| map.values().find_map(place_in))
-}
-
-fn subject_in(value: &Value) -> String {
-    let found = value.as_object().and_then(|map| {
-        map.get("subject")
-            .and_then(Value::as_str)
-            .map(str::to_string)
-            .or_else(|| map.values().map(subject_in).find(|subject| !subject.is_empty()))
-    });
-    found.unwrap_or_default()
 }

@@ -88,15 +88,17 @@ fn bao_plays_the_story() {
     // A set goes in; not a second time.
     let mine = codes(7, 3);
     let account = "backup-codes/sets/okta/jane@example.com";
-    let listed = format!("codes={}", mine.join(","));
+    let listed: Vec<String> = mine.iter().map(|code| format!("codes={code}")).collect();
+    let [first, second, third] = &listed[..] else { panic!("three codes") };
     let bound = format!("bound_at={}", now() - 3_600);
     bao.file("rotator.jwt", &signer.jwt(&claims(ISSUER, "rotator", AUDIENCE)));
-    bao.run(&["write", account, "role=automation", "jwt=@rotator.jwt", &listed, "cas=0", &bound])
+    bao.run(&["write", account, "role=automation", "jwt=@rotator.jwt", first, second, third, "cas=0", &bound])
         .ok()
         .row("generation", "1")
         .row("count", "3")
         .row("remaining", "3");
-    bao.run(&["write", account, "role=automation", "jwt=@rotator.jwt", &listed, "cas=0"]).refused(400, "cas");
+    bao.run(&["write", account, "role=automation", "jwt=@rotator.jwt", first, second, third, "cas=0"])
+        .refused(400, "cas");
 
     // One code comes out to one assertion.
     let admin = |name: &str| {
@@ -151,7 +153,7 @@ fn bao_plays_the_story() {
         .says("Success! Data deleted (if it existed) at: backup-codes/roles/on-call");
     let gone = bao.run(&["read", "backup-codes/roles/on-call"]).exits(2);
     assert!(gone.err.contains("No value found at backup-codes/roles/on-call"), "{gone:?}");
-    bao.run(&["list", "backup-codes/profiles"]).ok().says("escrowed\n").says("issued\n");
+    bao.run(&["list", "backup-codes/profiles"]).ok().says("escrowed\n");
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn bao_explains_every_path() {
     let bao = Bao::new(&server).token(server.root_token());
     for path in ["config", "issuers/idp", "roles", "sets/github/acme-owner", "retrieve/github/acme-owner", "history/x"]
     {
-        bao.run(&["path-help", &format!("backup-codes/{path}")]).ok().says("Request:").says("## DESCRIPTION");
+        bao.run(&["path-help", &format!("backup-codes/{path}")]).ok().says("Request:").says("Needs:");
     }
     bao.run(&["path-help", "backup-codes/nonsense"]).exits(2);
     Bao::new(&server).run(&["path-help", "backup-codes/config"]).refused(403, "permission denied");
@@ -184,15 +186,13 @@ fn bao_lives_with_a_login_token() {
     let lookup = bao.json(2, &["token", "lookup"]);
     assert_eq!((&lookup["data"]["id"], &lookup["data"]["path"]), (&json!(token), &json!("auth/jwt/login")));
     bao.run(&["read", "backup-codes/accounts/github/acme-owner"]).ok().row("remaining", "2");
-    bao.run(&["write", "backup-codes/roles/mine", "accounts=*"]).refused(403, "permission denied");
+    bao.run(&["write", "backup-codes/roles/mine", "accounts=*"]).refused(403, "administer");
     bao.run(&["token", "capabilities", "backup-codes/accounts/github/acme-owner"]).ok().says("read");
     bao.run(&["token", "capabilities", "backup-codes/roles/mine"]).ok().says("deny");
 
     bao.run(&["token", "renew"]).ok().row("token", &token);
     bao.run(&["token", "renew", "-increment=30m"]).ok().row("token_renewable", "true");
-    let accessor = lookup["data"]["accessor"].as_str().unwrap();
     let root = bao.token(server.root_token());
-    root.run(&["token", "lookup", "-accessor", accessor]).ok().row("accessor", accessor);
     root.run(&["token", "lookup", "s.nonsense"]).refused(403, "bad token");
     root.run(&["token", "renew"]).refused(400, "");
     bao.run(&["token", "revoke", "-self"]).ok().says("Success! Revoked token");

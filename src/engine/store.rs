@@ -131,9 +131,6 @@ fn decide(
     let skew = attempt.settings.clock_skew;
     let (generation, bound_at) = attempt.record.account.plan(body.claimed, attempt.now, skew, &profile)?;
     let prints = fingerprints(attempt, body)?;
-    let texts = ask.texts().chain(body.custody.as_deref().map(|text| ("custody", text)));
-    attempt.refuse_codes_in(texts)?;
-
     let mut set = Set {
         id: random::bytes(attempt.random).into(),
         generation,
@@ -155,6 +152,9 @@ fn decide(
     account.deleted_at = None;
     let lengths = body.plain.iter().filter_map(|plain| u16::try_from(plain.len()).ok()).collect();
     account.fingerprints.remember(generation, &prints, lengths, attempt.now.plus(profile.fingerprint_retention));
+    // Only now, so that a text is held against the codes it came with too.
+    let texts = ask.texts().chain(body.custody.as_deref().map(|text| ("custody", text)));
+    attempt.refuse_codes_in(texts)?;
     attempt.bind_keyring = true;
     attempt.capped = true;
 
