@@ -162,7 +162,7 @@ fn bao_explains_every_path() {
     let bao = Bao::new(&server).token(server.root_token());
     for path in ["config", "issuers/idp", "roles", "sets/github/acme-owner", "retrieve/github/acme-owner", "history/x"]
     {
-        bao.run(&["path-help", &format!("backup-codes/{path}")]).ok().says("Request:").says("Needs:");
+        bao.run(&["path-help", &format!("backup-codes/{path}")]).ok().says("Request:").says("Needs ");
     }
     bao.run(&["path-help", "backup-codes/nonsense"]).exits(2);
     Bao::new(&server).run(&["path-help", "backup-codes/config"]).refused(403, "permission denied");
