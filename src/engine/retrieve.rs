@@ -145,7 +145,7 @@ fn burn(
         }
     };
     let owed = attempt.record.account.owe(generation, profile, attempt.now);
-    reveal(attempt, grant, want, profile, (generation, slot), code, owed, false)
+    reveal(attempt, grant, want, profile, Leaving { generation, slot, code, owed: Some(owed), again: false })
 }
 
 /// The same caller with the same key sees the same code again, if set and window still stand; later it learns only that it
@@ -165,16 +165,14 @@ fn show_again(
         (Slot::Dispensed(_, Some(sealed)), None) if usable => {
             check_wrap(want.request, profile)?;
             let code = open(attempt, generation, slot, sealed)?;
-            let owed = owed.unwrap_or(Obligation { since: attempt.now, by: attempt.now, generation });
-            reveal(attempt, grant, want, profile, (generation, slot), Some(code), owed, true)
+            reveal(attempt, grant, want, profile, Leaving { generation, slot, code: Some(code), owed, again: true })
         }
         (Slot::Wrapped(handout, sealed, _), Some(wrap)) if usable => {
             check_wrap(want.request, profile)?;
             let handout = Handout { until: attempt.now.plus(wrap.ttl), ..handout.clone() };
             let again = Slot::Wrapped(handout, sealed.clone(), wrap.token_hash.into());
             attempt.record.account.change_slot(generation, slot, |_| Ok((again, ())))?;
-            let owed = owed.unwrap_or(Obligation { since: attempt.now, by: attempt.now, generation });
-            reveal(attempt, grant, want, profile, (generation, slot), None, owed, true)
+            reveal(attempt, grant, want, profile, Leaving { generation, slot, code: None, owed, again: true })
         }
         (Slot::Wrapped(..), None) if usable => {
             Err(Error::field("idempotency_key", "the first answer was wrapped; repeat the request with a wrap TTL"))
@@ -195,17 +193,27 @@ fn show_again(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one place writes claim, ledger entry and answer of both ways to a code")]
+/// A code on its way out.
+struct Leaving {
+    generation: u32,
+    slot: u32,
+    /// Absent where it leaves into a wrapping.
+    code: Option<CodeText>,
+    /// The set that the account owes since.
+    owed: Option<Obligation>,
+    /// Whether it left before.
+    again: bool,
+}
+
+/// Claims the assertion, writes the act into the ledger and makes the answer: the one place that every code passes.
 fn reveal(
     attempt: &mut Attempt<'_>,
     grant: &Grant,
     want: &Want<'_>,
     profile: &Profile,
-    (generation, slot): (u32, u32),
-    code: Option<CodeText>,
-    owed: Obligation,
-    again: bool,
+    leaving: Leaving,
 ) -> Result<Decision<Response>> {
+    let Leaving { generation, slot, code, owed, again } = leaving;
     claim(attempt, grant, want)?;
     let mut entry = attempt.entry("retrieve", actor(grant, want.request), &want.request.id, remote(want.request));
     entry.generation = Some(generation);
@@ -215,7 +223,7 @@ fn reveal(
     entry.repeat = again;
     entry.detail = want.request.wrap_ttl().map(|ttl| json!({"wrapped": true, "ttl": ttl.as_secs()}).to_string());
     let note = attempt.log(entry);
-    let data = facts(attempt, generation, slot, Some(owed), again);
+    let data = facts(attempt, generation, slot, owed, again);
     let mut response = Response::data(data);
     response.note = note;
     response.disclosure = code.map(|code| Disclosure::new("code", code));
@@ -302,12 +310,11 @@ pub fn facts(
     data
 }
 
-fn advice(attempt: &Attempt<'_>, profile: &Profile, owed: Obligation) -> Vec<String> {
+fn advice(attempt: &Attempt<'_>, profile: &Profile, owed: Option<Obligation>) -> Vec<String> {
     let remaining = attempt.record.account.live().map_or(0, Set::remaining) as u64;
-    let mut warnings = Vec::new();
-    if remaining <= profile.low_watermark {
-        warnings
-            .push(format!("{remaining} codes remain: generate a new set at the provider and store it by {}", owed.by));
+    if remaining > profile.low_watermark {
+        return Vec::new();
     }
-    warnings
+    let by = owed.map_or_else(|| "soon".to_owned(), |owed| format!("by {}", owed.by));
+    vec![format!("{remaining} codes remain: generate a new set at the provider and store it {by}")]
 }
