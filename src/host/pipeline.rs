@@ -10,10 +10,13 @@
 //! 7. audit records the answer. Only its receipt opens a disclosure: without one the code is lost, never leaked;
 //! 8. the face renders.
 //!
-//! A write runs as a task of its own, so it comes to its end though the client hangs up.
+//! A write runs as a task of its own, so it comes to its end though the client hangs up. So do initialisation, unsealing and
+//! sealing, which take none of these steps.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use tokio::task::JoinHandle;
 
 use super::answer::{Answer, Refusal, canonical};
 use super::call::{Call, Token, Verb};
@@ -37,7 +40,13 @@ impl Host {
             return refusal.into();
         }
         if let Some(status) = status {
-            return self.status(status, call).await;
+            return match call.verb {
+                Verb::Update => {
+                    let host = Arc::clone(self);
+                    finished(tokio::spawn(async move { host.status(status, call).await })).await
+                }
+                _ => self.status(status, call).await,
+            };
         }
         if call.foreign_namespace {
             return Refusal::new(404, "namespace not found").into();
@@ -61,8 +70,13 @@ impl Host {
             drop(permit);
             answer
         });
-        task.await.unwrap_or_else(|error| Refusal::from(Error::internal(error)).into())
+        finished(task).await
     }
+}
+
+/// The answer of a task that goes on though nobody waits for it any more.
+async fn finished(task: JoinHandle<Answer>) -> Answer {
+    task.await.unwrap_or_else(|error| Refusal::from(Error::internal(error)).into())
 }
 
 async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {

@@ -92,6 +92,23 @@ fn without_any_device_everything_but_a_disclosure_goes_on() {
 }
 
 #[test]
+fn sealing_comes_to_its_end_though_the_client_hangs_up() {
+    let faulty = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let (node, root) = Setup { storage: Some(faulty.clone()), ..Setup::default() }.ready();
+    faulty.delay(Duration::from_millis(100));
+    let request = format!("PUT /v1/sys/seal HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {root}\r\nContent-Length: 0\r\n\r\n");
+    let mut stream = TcpStream::connect(node.address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    drop(stream);
+    let patience = Instant::now();
+    while node.client().read("sys/health").status != 503 {
+        assert!(patience.elapsed() < Duration::from_secs(10), "never sealed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn an_act_comes_to_its_end_though_the_client_hangs_up() {
     let faulty = Arc::new(Faulty::new(Arc::new(Memory::new())));
     let (node, root) = Setup { storage: Some(faulty.clone()), ..Setup::default() }.ready();
