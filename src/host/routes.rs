@@ -77,7 +77,7 @@ const fn entry(
     Entry { pattern, place, verbs, need, flattened, summary }
 }
 
-/// Every path that goes through the pipeline. What answers while sealed is in [`super::status`].
+/// Every path that goes through the pipeline. What answers while sealed is in [`super::sys::status`].
 pub static TABLE: &[Entry] = &[
     entry(
         "auth/jwt/login",
