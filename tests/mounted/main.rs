@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faces;
 mod life;
 mod mounts;
 mod story;
