@@ -6,4 +6,5 @@ mod support;
 mod faces;
 mod life;
 mod mounts;
+mod nodes;
 mod story;
