@@ -17,7 +17,7 @@ use crate::engine::request::{Body, Request, Response};
 use crate::engine::source_state::Tally;
 use crate::engine::transact::Plan;
 use crate::engine::{Call, Engine, bearer, keys, record, remote};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ledger::entry::Actor;
 use crate::sources::{self, Effect, Event, EventRefusal, Received, Source};
 use crate::storage::{Expect, PutError, Write};
@@ -57,7 +57,11 @@ pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
     match received {
         Received::Enrollment(event) => {
             let taken = Taken { source: &source, name: &name, event: &event, request: &request };
-            take_in(engine, &snapshot.keyring()?, taken).await?;
+            // The event was right. A 400 would make the sender drop it, and with it the end of the old set.
+            take_in(engine, &snapshot.keyring()?, taken).await.map_err(|error| match error.kind() {
+                Kind::Invalid => Error::internal(error),
+                _ => error,
+            })?;
         }
         Received::Verification { .. } => engine.tally(&name, Tally::Verified(now)).await,
         Received::StreamUpdated { status, .. } => {

@@ -54,7 +54,9 @@ impl Backend {
         let info = info.ok_or("the host did not say where its storage is")?;
         let host = Host::dial(info, self.tls.clone()).await;
         let host = host.map_err(|error| format!("the host's storage cannot be reached: {}", causes(&error)))?;
-        let mount = Mount::new(args.backend_uuid, host);
+        let uuid = args.backend_uuid;
+        let before = self.mounts().values().find(|mount| !uuid.is_empty() && mount.uuid == uuid).cloned();
+        let mount = Mount::new(uuid, host, before.as_deref());
         tracing::debug!(mount = mount.uuid, "set up");
         self.mounts().insert(id.to_owned(), Arc::new(mount));
         Ok(())
@@ -62,7 +64,7 @@ impl Backend {
     /// Carries out a request of the table. An act runs to its end though the caller goes away, and ends alone if it panics.
     async fn handle(&self, mount: Arc<Mount>, request: pb::Request, operation: Operation) -> pb::HandleRequestReply {
         let changes = matches!(operation, Operation::Update | Operation::Delete);
-        if changes && mount.is_read_only() {
+        if changes && !mount.may_write().await {
             return wire::forward();
         }
         let under_way = self.exit.under_way();

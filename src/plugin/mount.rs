@@ -21,13 +21,21 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// A mount that has not asked its host for anything yet.
-    pub fn new(uuid: String, host: Host) -> Self {
-        Mount { uuid, storage: HostStorage::new(host.storage), engine: Mutex::default() }
+    /// A mount that has not asked its host for anything yet; `before` is the same mount on an older connection, if there is one.
+    pub fn new(uuid: String, host: Host, before: Option<&Mount>) -> Self {
+        let storage = match before {
+            Some(before) => before.storage.again(host.storage),
+            None => HostStorage::new(host.storage),
+        };
+        Mount { uuid, storage, engine: Mutex::default() }
     }
     /// Whether only another node may write: updates must go there before anything is read here.
     pub fn is_read_only(&self) -> bool {
         self.storage.is_read_only()
+    }
+    /// The same, found out anew if it was so for a while.
+    pub async fn may_write(&self) -> bool {
+        self.storage.may_write().await
     }
     /// Learns whether this node may write, and opens the engine; makes its keys if the mount is new.
     pub async fn initialize(&self) -> Result<()> {
@@ -35,6 +43,7 @@ impl Mount {
             Ok(()) | Err(HostError::ReadOnly) => {}
             Err(error) => return Err(Error::internal(error)),
         }
+        self.storage.forget();
         self.forget_all();
         match self.engine().await {
             Err(error) if error.kind() != crate::error::Kind::Unavailable => Err(error),

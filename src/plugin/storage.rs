@@ -5,10 +5,12 @@
 //! Configuration records that are known to be unchanged are not asked for again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -22,6 +24,8 @@ use crate::storage::{BoxFuture, Change, Found, Get, PutError, Revision, Storage,
 
 /// How often a write is tried again when a transaction was overtaken by one of another record.
 const TRIES: usize = 16;
+/// How long a node is taken for one that may not write before it is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// What a trial write leaves for a moment.
 const TRIAL: &str = "trial";
 
@@ -33,6 +37,13 @@ struct Inner {
     client: StorageClient<Channel>,
     transactional: OnceCell<bool>,
     read_only: AtomicBool,
+    tried: Mutex<Option<Instant>>,
+    shared: Arc<Shared>,
+}
+
+/// What all connections of one mount in this process have in common. A host may open a second one before it lets go of the first.
+#[derive(Default)]
+struct Shared {
     fresh: Fresh,
     locks: Locks,
 }
@@ -40,20 +51,37 @@ struct Inner {
 impl HostStorage {
     /// Asks the host for nothing yet: while a plugin is being registered it has no storage.
     pub fn new(client: StorageClient<Channel>) -> Self {
+        Self::with(client, Arc::default())
+    }
+    /// Another connection to the same mount's storage.
+    pub fn again(&self, client: StorageClient<Channel>) -> Self {
+        Self::with(client, self.0.shared.clone())
+    }
+    fn with(client: StorageClient<Channel>, shared: Arc<Shared>) -> Self {
         HostStorage(Arc::new(Inner {
             client,
             transactional: OnceCell::new(),
             read_only: AtomicBool::new(false),
-            fresh: Fresh::default(),
-            locks: Locks::default(),
+            tried: Mutex::default(),
+            shared,
         }))
     }
     /// Whether only another node may write, as far as was seen.
     pub fn is_read_only(&self) -> bool {
         self.0.read_only.load(Ordering::Acquire)
     }
+    /// Whether this node may write. Where it could not the last time, it tries again now and then: the host tells of a change by
+    /// initialising the mount anew, and if it ever did not, the mount must not stay as it is.
+    pub async fn may_write(&self) -> bool {
+        if self.is_read_only() && self.0.is_time_to_try() {
+            // What came of it stands in the flag.
+            let _ = self.try_to_write().await;
+        }
+        !self.is_read_only()
+    }
     /// Finds out what the host can, and whether this node may write, by writing.
     pub async fn try_to_write(&self) -> Result<(), HostError> {
+        *self.0.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.0.is_transactional().await?;
         let calls = Calls::plain(self.0.client.clone());
         let written = match calls.put(TRIAL, Vec::new()).await {
@@ -63,13 +91,21 @@ impl HostStorage {
         self.0.read_only.store(matches!(written, Err(HostError::ReadOnly)), Ordering::Release);
         written
     }
+    /// From here on everything is asked for again.
+    pub fn forget(&self) {
+        self.0.shared.fresh.forget_all();
+    }
     /// The host says that `key` changed on another node.
     pub fn changed(&self, key: &str) {
-        self.0.fresh.forget([key]);
+        self.0.shared.fresh.forget([key]);
     }
 }
 
 impl Inner {
+    fn is_time_to_try(&self) -> bool {
+        let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.is_none_or(|at| at.elapsed() > TRY_AGAIN)
+    }
     async fn is_transactional(&self) -> Result<bool, HostError> {
         let ask = || async {
             match self.client.clone().is_transactional(Empty {}).await {
@@ -91,7 +127,7 @@ impl Inner {
     }
 
     async fn get(&self, gets: Vec<Get>) -> Result<Vec<Found>, StorageError> {
-        let since = self.fresh.begin();
+        let since = self.shared.fresh.begin();
         let mut found: Vec<Option<Found>> = gets.iter().map(|get| self.known(get)).collect();
         let calls = Calls::plain(self.client.clone());
         let unknown: Vec<usize> = (0..gets.len()).filter(|index| found[*index].is_none()).collect();
@@ -101,7 +137,7 @@ impl Inner {
             let Get { key, known } = &gets[index];
             let value = value.map_err(|error| self.failed(error))?;
             let split = value.map(|bytes| split(key, bytes)).transpose()?;
-            self.fresh.found(since, key, split.as_ref().map(|(_, revision)| *revision));
+            self.shared.fresh.found(since, key, split.as_ref().map(|(_, revision)| *revision));
             found[index] = Some(match split {
                 None => Found::Absent,
                 Some((_, revision)) if *known == Some(revision) => Found::Unchanged,
@@ -112,7 +148,7 @@ impl Inner {
     }
     /// What can be said of a key without asking.
     fn known(&self, get: &Get) -> Option<Found> {
-        match (self.fresh.get(&get.key)?, get.known) {
+        match (self.shared.fresh.get(&get.key)?, get.known) {
             (None, _) => Some(Found::Absent),
             (Some(revision), known) if known == Some(revision) => Some(Found::Unchanged),
             _ => None,
@@ -125,8 +161,8 @@ impl Inner {
         }
         let names = || writes.iter().map(|write| write.key.as_str());
         let changed = || writes.iter().filter(|write| write.change != Change::Check).map(|write| write.key.as_str());
-        let held = self.locks.take(names()).await;
-        self.fresh.forget(changed());
+        let held = self.shared.locks.take(names()).await;
+        self.shared.fresh.forget(changed());
         let outcome = match self.is_transactional().await {
             Ok(true) => self.put_together(&writes).await,
             Ok(false) => self.put_in_order(&writes).await,
@@ -135,13 +171,13 @@ impl Inner {
         // A read that began meanwhile may have seen either side of it; and what was expected in vain is not what was known.
         match outcome {
             Ok(()) => {
-                self.fresh.forget(changed());
-                let since = self.fresh.begin();
+                self.shared.fresh.forget(changed());
+                let since = self.shared.fresh.begin();
                 for (key, last) in last_changes(&writes) {
-                    self.fresh.found(since, key, last.map(|(_, revision)| revision));
+                    self.shared.fresh.found(since, key, last.map(|(_, revision)| revision));
                 }
             }
-            Err(_) => self.fresh.forget(names()),
+            Err(_) => self.shared.fresh.forget(names()),
         }
         drop(held);
         outcome

@@ -178,3 +178,13 @@ async fn tokens_that_do_not_stand_are_refused_with_the_protocols_error_and_chang
     assert_eq!(answer.status, 400, "unknown critical member: {answer:?}");
     assert!(bench.act("retrieve/github/acme", json!({})).await.code.is_some());
 }
+
+#[tokio::test]
+async fn a_right_event_that_the_configuration_stops_is_sent_again_not_dropped() {
+    let bench = Bench::new().await;
+    bench.fine("config", json!({"default_profile": "missing"})).await;
+    let event = bench.event("new@example.com", bench.now(), json!({}));
+    assert_eq!(bench.send_event(&event).await.status, 500);
+    bench.fine("config", json!({"default_profile": null})).await;
+    assert_eq!(bench.send_event(&event).await.status, 202);
+}

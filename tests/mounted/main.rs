@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faces;
 mod life;
 mod mounts;
+mod nodes;
 mod story;

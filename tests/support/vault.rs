@@ -41,14 +41,7 @@ impl Vault {
     }
     /// A vault with the plugin registered and no mount.
     pub fn registered() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        for folder in ["plugins", "raft"] {
-            fs::create_dir(dir.path().join(folder)).expect("a folder");
-        }
-        let (address, cluster) = (free_address(), free_address());
-        let mut vault =
-            Vault { child: None, address, cluster, root_token: String::new(), unseal_key: String::new(), dir };
-        vault.install(Path::new(BINARY));
+        let mut vault = Self::new();
         vault.boot();
         let init = vault.client().write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}));
         let init = init.expect(200).json();
@@ -57,6 +50,44 @@ impl Vault {
         vault.unseal();
         vault.register();
         vault
+    }
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        for folder in ["plugins", "raft"] {
+            fs::create_dir(dir.path().join(folder)).expect("a folder");
+        }
+        let (address, cluster) = (free_address(), free_address());
+        let vault = Vault { child: None, address, cluster, root_token: String::new(), unseal_key: String::new(), dir };
+        vault.install(Path::new(BINARY));
+        vault
+    }
+    /// Another node of the cluster of `leader`, with the plugin in its folder, unsealed and standing by.
+    pub fn standby_of(leader: &Vault) -> Self {
+        let mut vault = Self::new();
+        vault.root_token.clone_from(&leader.root_token);
+        vault.unseal_key.clone_from(&leader.unseal_key);
+        vault.boot();
+        vault.client().write("sys/storage/raft/join", &json!({"leader_api_addr": leader.url()})).expect(200);
+        vault.client().write("sys/unseal", &json!({"key": vault.unseal_key})).expect(200);
+        vault.until("standing by", |health| matches!(health, 429 | 472 | 473));
+        leader.until_voting(vault.cluster);
+        vault
+    }
+    /// A node that joined may take over only after a while, which is made short.
+    fn until_voting(&self, node: SocketAddr) {
+        let short = json!({"server_stabilization_time": "1s"});
+        self.root().write("sys/storage/raft/autopilot/configuration", &short).expect(204);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let servers =
+                self.root().read("sys/storage/raft/configuration").expect(200).data()["config"]["servers"].clone();
+            let mut servers = servers.as_array().expect("servers").iter();
+            if servers.any(|server| server["node_id"] == json!(node.to_string()) && server["voter"] == true) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{node} does not vote within {PATIENCE:?}");
+            sleep(Duration::from_millis(100));
+        }
     }
     /// Puts `binary` into the plugin directory, over the one that is there.
     pub fn install(&self, binary: &Path) {
@@ -177,14 +208,15 @@ impl Vault {
         self.child = Some(child);
         self.until("listening", |_| true);
     }
+    /// Paths are relative where all nodes of a cluster must name the same one.
     fn configure(&self) {
         let dir = self.dir.path().display();
         let (address, cluster) = (self.address, self.cluster);
         let text = format!(
             "plugin_directory = \"{dir}/plugins\"\napi_addr = \"http://{address}\"\ncluster_addr = \"https://{cluster}\"\n\
-             storage \"raft\" {{\n  path = \"{dir}/raft\"\n  node_id = \"a\"\n}}\n\
+             storage \"raft\" {{\n  path = \"{dir}/raft\"\n  node_id = \"{cluster}\"\n  performance_multiplier = 1\n}}\n\
              listener \"tcp\" {{\n  address = \"{address}\"\n  cluster_address = \"{cluster}\"\n  tls_disable = true\n}}\n\
-             audit \"file\" \"main\" {{\n  options {{\n    file_path = \"{dir}/audit.log\"\n  }}\n}}\n"
+             audit \"file\" \"main\" {{\n  options {{\n    file_path = \"audit.log\"\n  }}\n}}\n"
         );
         fs::write(self.dir.path().join("vault.hcl"), text).expect("a configuration file");
     }

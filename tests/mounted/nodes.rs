@@ -1,0 +1,92 @@
+//! Three nodes on raft: one writes, the others read and send writes on, and any of them may die.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::scene::{AUDIENCE, ISSUER, Scene, codes};
+use crate::support::signer::{Signer, credential_change, now};
+use crate::support::vault::Vault;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks until the answer is as it should be; a standby hears of a write a moment after the one who wrote.
+fn soon<T: std::fmt::Debug>(what: &str, ask: impl Fn() -> T, right: impl Fn(&T) -> bool) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask();
+        if right(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: {answer:?}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn standbys_read_and_forward_and_a_new_leader_goes_on() {
+    let mut leader = Vault::mounted();
+    let standbys = [Vault::standby_of(&leader), Vault::standby_of(&leader)];
+    let signer = Signer::es256("k");
+    let here = Scene::with(leader.root(), leader.root(), signer.clone());
+    let mine = codes(1, 8);
+    here.store("okta/jane@example.com", &mine, 0).expect(200);
+
+    for (standby, code) in standbys.iter().zip(&mine) {
+        let read = || standby.root().read("backup-codes/accounts/okta/jane@example.com");
+        soon("a standby reads", read, |answer| answer.status == 200);
+        // A write to a standby is the leader's to do: once, with one assertion.
+        let ask = json!({"role": "on-call", "jwt": here.admin("alice"), "reason": "x"});
+        let given = standby.root().write("backup-codes/retrieve/okta/jane@example.com", &ask).expect(200);
+        assert_eq!(given.data()["code"], json!(code));
+        let refused = standby.root().write("backup-codes/retrieve/okta/jane@example.com", &ask).expect(403);
+        assert!(refused.error().starts_with("assertion: "), "{}", refused.text());
+    }
+    let remaining = |vault: &Vault| {
+        let answer = vault.root().read("backup-codes/accounts/okta/jane@example.com");
+        if answer.status == 200 { answer.data()["remaining"].clone() } else { Value::Null }
+    };
+    for standby in &standbys {
+        soon("a standby hears of it", || remaining(standby), |remaining| *remaining == json!(6));
+    }
+    // Configuration, too: a standby's cache goes with the key that changed.
+    let default_role = |vault: &Vault| vault.root().read("backup-codes/config").data()["default_role"].clone();
+    assert_eq!(default_role(&standbys[1]), Value::Null);
+    standbys[0].root().write("backup-codes/config", &json!({"default_role": "on-call"})).expect(204);
+    soon("the other standby hears of it", || default_role(&standbys[1]), |role| *role == json!("on-call"));
+
+    // The leader dies without a word. Another takes over with all that was acknowledged.
+    leader.kill();
+    let elect = || standbys.iter().find(|standby| standby.client().read("sys/health").status == 200);
+    let deadline = Instant::now() + PATIENCE;
+    let next = loop {
+        match elect() {
+            Some(next) => break next,
+            None => assert!(Instant::now() < deadline, "nobody took over"),
+        }
+        sleep(Duration::from_millis(100));
+    };
+    let other = standbys.iter().find(|standby| standby.url() != next.url()).unwrap();
+    let there = Scene::with(next.root(), next.root(), signer.clone());
+    let given = next.again(|| there.retrieve("okta/jane@example.com", "bob")).expect(200);
+    assert_eq!(given.data()["code"], json!(mine[2]));
+    let ask = json!({"role": "on-call", "jwt": there.admin("carol"), "reason": "x"});
+    let retrieve = || other.root().write("backup-codes/retrieve/okta/jane@example.com", &ask);
+    let given = soon("the standby forwards to the new leader", retrieve, |answer| answer.status != 500);
+    assert_eq!(given.expect(200).data()["code"], json!(mine[3]));
+
+    // An event that reaches a standby, without a token.
+    let subject = json!({"format": "email", "email": "jane@example.com"});
+    let event = signer.set(&credential_change(ISSUER, AUDIENCE, &subject, now()));
+    let pushed = other.client().write("backup-codes/events/idp", &json!({"set": event}));
+    assert_eq!(pushed.status, 202, "{}", pushed.text());
+    let refused = there.retrieve("okta/jane@example.com", "dave").expect(400);
+    assert!(refused.error().starts_with("ended"), "{}", refused.text());
+
+    let history = there.read("history", "okta/jane@example.com?verify=true").expect(200).data();
+    let acts: Vec<&str> =
+        history["entries"].as_array().unwrap().iter().map(|entry| entry["act"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["store", "retrieve", "retrieve", "retrieve", "retrieve", "event"], "{history}");
+    assert_eq!(history["verified"], true);
+}
