@@ -69,6 +69,10 @@ pub fn lint(codes: &[CodeText]) -> Findings {
             found.errors.push(format!("code {slot} contains a control character"));
             continue;
         }
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            found.errors.push(format!("code {slot} was not valid UTF-8 and lost characters on its way"));
+            continue;
+        }
         if plain.chars().count() < MIN_CANONICAL {
             found.errors.push(format!("code {slot} has fewer than {MIN_CANONICAL} characters"));
             continue;
@@ -147,6 +151,7 @@ mod tests {
             (vec![long.as_str()], "code 1 is longer than 256 bytes"),
             (vec!["abc"], "code 1 has fewer than 4 characters"),
             (vec!["abcde\u{7}12345"], "code 1 contains a control character"),
+            (vec!["abcde\u{fffd}12345"], "code 1 was not valid UTF-8 and lost characters on its way"),
         ] {
             let found = lint(&codes(&list));
             assert_eq!(found.errors, [expected]);
