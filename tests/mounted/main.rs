@@ -5,6 +5,7 @@ mod support;
 
 mod faces;
 mod life;
+mod manifest;
 mod mounts;
 mod nodes;
 mod story;
