@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod document;
 mod faces;
 mod life;
 mod manifest;
