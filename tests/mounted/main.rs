@@ -9,4 +9,5 @@ mod life;
 mod manifest;
 mod mounts;
 mod nodes;
+mod once;
 mod story;
