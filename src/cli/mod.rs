@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{plugin, process};
+use crate::process;
 
 pub mod audit;
 pub mod client;
@@ -13,6 +13,7 @@ pub mod console;
 pub mod demo;
 pub mod dev;
 pub mod import;
+pub mod plugin;
 pub mod server;
 
 /// Keeps backup MFA codes under seal and lets them out one at a time, on the record.
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Args),
     /// Tools for a development server.
     Dev(dev::Args),
+    /// What a vault's operator needs to mount this binary as a secrets plugin.
+    Plugin(plugin::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -53,8 +56,8 @@ Exit codes:
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    if plugin::wanted() {
-        return plugin::run();
+    if crate::plugin::wanted() {
+        return crate::plugin::run();
     }
     process::quiet_panics();
     let cli = match Cli::try_parse() {
@@ -72,5 +75,6 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args),
+        Command::Plugin(args) => plugin::run(args),
     }
 }

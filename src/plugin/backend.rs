@@ -103,7 +103,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Paths that need no token and storage keys that the seal wraps, from the table.
-fn special_paths() -> pb::Paths {
+pub(super) fn special_paths() -> pb::Paths {
     let open = paths::TABLE.iter().copied().flatten();
     let open = open.filter(|path| path.operations.iter().any(|op| op.need == Need::Nothing));
     let unauthenticated = open.map(|path| match path.variable {

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 const COOKIE: (&str, &str) = ("VAULT_BACKEND_PLUGIN", "6669da05-b1c8-4f49-97d9-c8e5bed98e20");
 /// The one protocol version spoken here. Older ones run without TLS and without storage: a host that gets an answer to them
 /// takes a broken mount for a working one.
-const PROTOCOL: &str = "5";
+pub const PROTOCOL: &str = "5";
 
 /// Whether a host started this process.
 pub fn wanted() -> bool {

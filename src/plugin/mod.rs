@@ -19,6 +19,7 @@ mod host;
 mod incoming;
 mod locks;
 mod log;
+mod manifest;
 mod mount;
 pub mod proto;
 mod root;
@@ -30,6 +31,7 @@ mod transaction;
 mod wire;
 
 pub use handshake::wanted;
+pub use manifest::manifest;
 pub use storage::HostStorage;
 
 /// How long acts that are under way may still take when the host ends the process. It waits two seconds before it kills.

@@ -9,6 +9,7 @@ mod document;
 mod enrollment;
 mod events;
 #[path = "../support/fake_host.rs"]
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod fake_host;
 mod format;
 mod harness;

@@ -3,8 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod document;
 mod faces;
 mod life;
+mod manifest;
 mod mounts;
 mod nodes;
+mod once;
 mod story;

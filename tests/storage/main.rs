@@ -11,6 +11,7 @@ mod model;
 mod redb;
 
 #[path = "../support/fake_host.rs"]
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod fake_host;
 
 /// Runs every function of the suite named on every backend, each on a store of its own.

@@ -41,6 +41,13 @@ impl Vault {
     }
     /// A vault with the plugin registered and no mount.
     pub fn registered() -> Self {
+        let vault = Self::bare();
+        vault.install(Path::new(BINARY));
+        vault.register();
+        vault
+    }
+    /// A vault that knows of no plugin, initialised and unsealed.
+    pub fn bare() -> Self {
         let mut vault = Self::new();
         vault.boot();
         let init = vault.client().write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}));
@@ -48,7 +55,6 @@ impl Vault {
         vault.root_token = init["root_token"].as_str().expect("a root token").into();
         vault.unseal_key = init["keys"][0].as_str().expect("an unseal key").into();
         vault.unseal();
-        vault.register();
         vault
     }
     fn new() -> Self {
@@ -57,15 +63,14 @@ impl Vault {
             fs::create_dir(dir.path().join(folder)).expect("a folder");
         }
         let (address, cluster) = (free_address(), free_address());
-        let vault = Vault { child: None, address, cluster, root_token: String::new(), unseal_key: String::new(), dir };
-        vault.install(Path::new(BINARY));
-        vault
+        Vault { child: None, address, cluster, root_token: String::new(), unseal_key: String::new(), dir }
     }
     /// Another node of the cluster of `leader`, with the plugin in its folder, unsealed and standing by.
     pub fn standby_of(leader: &Vault) -> Self {
         let mut vault = Self::new();
         vault.root_token.clone_from(&leader.root_token);
         vault.unseal_key.clone_from(&leader.unseal_key);
+        vault.install(Path::new(BINARY));
         vault.boot();
         vault.client().write("sys/storage/raft/join", &json!({"leader_api_addr": leader.url()})).expect(200);
         vault.client().write("sys/unseal", &json!({"key": vault.unseal_key})).expect(200);
