@@ -121,11 +121,8 @@ fn start(args: Args) -> Result<(), String> {
         tracing::info!(%address, tls = tls.is_some(), "listening");
         let (stop, stopped) = watch::channel(false);
         let mut serving = tokio::spawn(listen(socket, tls.clone(), Arc::new(relay), limits, stopped));
-        loop {
-            match signals.next().await {
-                Signal::Reload => reload(tls.as_deref()),
-                Signal::End => break,
-            }
+        while signals.next().await == Signal::Reload {
+            reload(tls.as_deref());
         }
         tracing::info!("ending: no new connections; events under way are finished");
         stop.send_replace(true);
