@@ -5,7 +5,7 @@
 //! the box, the face renders.
 //!
 //! `domain` and `crypto` are pure: no I/O, no clock, no randomness of their own. `engine` holds the one table of paths and one
-//! file per operation. `http` and `host` are the standalone face, `plugin` the mounted one; `auth` judges assertions; `ledger` and `audit` keep the
+//! file per operation. `http` and `host` are the standalone face, `plugin` the mounted one, `relay` a receiver of events before both; `auth` judges assertions; `ledger` and `audit` keep the
 //! record; `storage` keeps everything.
 
 pub mod audit;
@@ -23,5 +23,6 @@ pub mod ledger;
 pub mod plugin;
 pub mod process;
 pub mod random;
+pub mod relay;
 pub mod sources;
 pub mod storage;

@@ -22,10 +22,10 @@ fn help_is_on_stdout_with_examples_and_exit_codes() {
     let help = sparekey(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let said = text(&help.stdout);
-    for part in ["Examples:", "Exit codes:", "server", "import", "audit", "demo", "dev"] {
+    for part in ["Examples:", "Exit codes:", "server", "import", "relay", "audit", "demo", "dev"] {
         assert!(said.contains(part), "{part} is missing:\n{said}");
     }
-    for command in ["server", "import", "audit", "demo", "dev"] {
+    for command in ["server", "import", "relay", "audit", "demo", "dev"] {
         let help = sparekey(&[command, "--help"]);
         assert_eq!(help.status.code(), Some(0), "{command}");
         assert!(!help.stdout.is_empty());

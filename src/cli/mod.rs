@@ -14,7 +14,9 @@ pub mod demo;
 pub mod dev;
 pub mod import;
 pub mod plugin;
+pub mod relay;
 pub mod server;
+mod signals;
 
 /// Keeps backup MFA codes under seal and lets them out one at a time, on the record.
 #[derive(Parser)]
@@ -30,6 +32,8 @@ enum Command {
     Server(server::Args),
     /// Store the backup codes of a file as an account's new set.
     Import(Box<import::Args>),
+    /// Take events from identity providers and bring them to vaults.
+    Relay(relay::Args),
     /// Check audit files offline.
     Audit(audit::Args),
     /// Show the main job: import, retrieve, re-enroll, refused.
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Server(args) => server::run(args),
         Command::Import(args) => import::run(*args),
+        Command::Relay(args) => relay::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args),

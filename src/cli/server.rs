@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::auth::Verifier;
 use crate::auth::fetch::HttpsFetch;
 use crate::cli::console::Console;
+use crate::cli::signals::{Signal, Signals};
 use crate::clock::SystemClock;
 use crate::config::{Config, Listener, StorageChoice};
 use crate::error::Error;
@@ -28,10 +29,8 @@ use crate::storage::memory::Memory;
 use crate::storage::redb::Redb;
 
 mod development;
-mod signals;
 
 use development::Development;
-use signals::{Signal, Signals};
 
 /// Run the server.
 #[derive(clap::Args)]

@@ -3,10 +3,12 @@
 pub mod body;
 pub mod form;
 pub mod json;
+pub mod listener;
 pub mod paced;
 pub mod render;
 pub mod server;
 pub mod tls;
 pub mod wire;
 
-pub use server::{Limits, serve};
+pub use listener::{Limits, Service, listen};
+pub use server::serve;

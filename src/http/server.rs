@@ -1,74 +1,21 @@
-//! The listener: connections within bounds of number, size and time, each served until it ends or the server drains.
+//! The standalone server: the host behind the listener.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use super::body::{self, Bounds};
-use super::paced::Paced;
+use super::body;
+use super::listener::{Limits, Service, listen, stopped};
 use super::render::{self, Reply};
 use super::tls::TlsReloader;
 use super::wire;
 use crate::host::Host;
 use crate::host::call::Verb;
-
-/// Bounds of the listener.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Most connections at once; further ones wait to be accepted.
-    pub max_connections: usize,
-    /// Longest request head, in bytes.
-    pub max_head: usize,
-    /// Longest body that is read, in bytes.
-    pub max_body: usize,
-    /// Longest time for a TLS handshake, and from the end of one answer to the end of the next request's head.
-    pub head_time: Duration,
-    /// Longest time for a body.
-    pub body_time: Duration,
-    /// Longest time without any progress of a connection that has something to send.
-    pub stall_time: Duration,
-    /// How much of an over-long body is thrown away so that its sender comes to read the answer, in bytes.
-    pub drain_size: usize,
-    /// Longest time for that.
-    pub drain_time: Duration,
-    /// How long requests at work get to end when the server stops.
-    pub grace: Duration,
-}
-
-impl Default for Limits {
-    /// 1024 connections, 64 KiB heads, 1 MiB bodies, 30 s for a head, a body or a stall, 8 MiB and 5 s of draining, 30 s grace.
-    fn default() -> Self {
-        Limits {
-            max_connections: 1024,
-            max_head: 64 * 1024,
-            max_body: 1024 * 1024,
-            head_time: Duration::from_secs(30),
-            body_time: Duration::from_secs(30),
-            stall_time: Duration::from_secs(30),
-            drain_size: 8 * 1024 * 1024,
-            drain_time: Duration::from_secs(5),
-            grace: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Limits {
-    fn bounds(&self) -> Bounds {
-        Bounds { size: self.max_body, time: self.body_time, drain_size: self.drain_size, drain_time: self.drain_time }
-    }
-}
 
 /// Serves `listener` until `shutdown` turns true; then takes no new connection, lets requests at work end (at most
 /// [`Limits::grace`]) and returns. Closing the host is the caller's.
@@ -77,122 +24,46 @@ pub async fn serve(
     tls: Option<Arc<TlsReloader>>,
     host: Arc<Host>,
     limits: Limits,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.max_connections));
-    let mut connections = JoinSet::new();
-    let mut tidying = tokio::time::interval(TIDY_EVERY);
-    tidying.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stopped(&mut shutdown) => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
-            _ = tidying.tick() => {
-                connections.spawn(tidy(Arc::clone(&host)));
-                continue;
-            }
-        };
-        let Some((stream, peer, place)) = accepted else { continue };
-        let connection = Connection { host: Arc::clone(&host), limits, peer, shutdown: shutdown.clone() };
-        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
-        connections.spawn(async move {
-            match acceptor {
-                None => connection.serve(stream).await,
-                Some(acceptor) => match tokio::time::timeout(limits.head_time, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => connection.serve(stream).await,
-                    Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                },
-            }
-            drop(place);
-        });
-    }
-    drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(limits.grace, all).await.is_err() {
-        tracing::warn!("connections were still open when the grace period ended");
+    let tidying = tokio::spawn(tidy(Arc::clone(&host), shutdown.clone()));
+    listen(listener, tls, Arc::new(Face { host, limits }), limits, shutdown).await;
+    // It ends by itself, after the sweep that it is at.
+    if tokio::time::timeout(limits.grace, tidying).await.is_err() {
+        tracing::warn!("tokens and wrappings were still being tidied when the grace period ended");
     }
 }
 
 /// How often tokens and wrappings whose time is over are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
-async fn tidy(host: Arc<Host>) {
-    match host.tidy().await {
-        Ok(0) => {}
-        Ok(gone) => tracing::info!(gone, "removed tokens and wrappings whose time was over"),
-        Err(error) => tracing::warn!(?error, "tokens and wrappings could not be tidied"),
-    }
-}
-
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    // A sender that is gone can stop nothing any more.
-    if shutdown.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
-/// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepted> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => {
-            // A failure here only costs a little latency.
-            let _ = stream.set_nodelay(true);
-            Some((stream, peer, place))
+async fn tidy(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
+    let mut next = tokio::time::interval(TIDY_EVERY);
+    next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => return,
+            _ = next.tick() => {}
         }
-        Err(error) => {
-            tracing::warn!(%error, "accepting a connection failed");
-            // Out of file handles, most likely: give connections time to end.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            None
+        match host.tidy().await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "removed tokens and wrappings whose time was over"),
+            Err(error) => tracing::warn!(?error, "tokens and wrappings could not be tidied"),
         }
     }
 }
 
-struct Connection {
+struct Face {
     host: Arc<Host>,
     limits: Limits,
-    peer: SocketAddr,
-    shutdown: watch::Receiver<bool>,
 }
 
-impl Connection {
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut self, stream: S) {
-        let (host, limits, peer) = (self.host, self.limits, self.peer);
-        let service = service_fn(move |request| {
-            let host = Arc::clone(&host);
-            async move { Ok::<_, Infallible>(respond(&host, limits, peer, request).await) }
-        });
-        let stream = TokioIo::new(Paced::new(stream, limits.stall_time));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head_time)
-            // Who has said everything may still listen: its code is burned, so it must get it.
-            .half_close(true)
-            .max_header_size(limits.max_head)
-            .max_buf_size(MAX_BUFFER.max(limits.max_head))
-            .serve_connection(stream, service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stopped(&mut self.shutdown) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "connection ended early");
-        }
+impl Service for Face {
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+        respond(&self.host, self.limits, peer, request).await
     }
 }
-
-/// How much of a connection's bytes hyper holds at most, read or to be written.
-const MAX_BUFFER: usize = 256 * 1024;
 
 async fn respond(host: &Arc<Host>, limits: Limits, peer: SocketAddr, request: Request<Incoming>) -> Reply {
     let (parts, incoming) = request.into_parts();

@@ -1,4 +1,4 @@
-//! What the operating system tells a running server.
+//! What the operating system tells a running service.
 
 use tokio::signal::unix::{self, SignalKind, signal};
 
