@@ -53,9 +53,17 @@ pub struct Error {
 }
 
 impl Error {
+    /// Longest sentence in bytes: one that repeats what the caller sent does not grow with it.
+    pub const MAX_PUBLIC: usize = 4096;
+
     /// An error of `kind` that tells the caller `public`.
     pub fn new(kind: Kind, public: impl Into<String>) -> Self {
-        Error { kind, public: public.into(), retry_after: None, source: None }
+        let mut public = public.into();
+        if public.len() > Self::MAX_PUBLIC {
+            public.truncate(public.floor_char_boundary(Self::MAX_PUBLIC - '…'.len_utf8()));
+            public.push('…');
+        }
+        Error { kind, public, retry_after: None, source: None }
     }
     /// 400 with this sentence.
     pub fn invalid(public: impl Into<String>) -> Self {
@@ -134,3 +142,16 @@ impl StdError for Error {
 
 /// The result of anything a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_does_not_grow_with_what_it_repeats() {
+        let whole = Error::field("profile", "x".repeat(Error::MAX_PUBLIC - 9));
+        assert!(whole.public().ends_with('x'));
+        let cut = Error::invalid("ä".repeat(Error::MAX_PUBLIC));
+        assert!(cut.public().len() <= Error::MAX_PUBLIC && cut.public().ends_with("ä…"), "{}", cut.public().len());
+    }
+}

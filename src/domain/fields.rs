@@ -149,9 +149,9 @@ impl Fields {
     pub fn object(&mut self, name: &'static str) -> Result<Given<Map<String, Value>>> {
         self.with(name, "an object", |value| value.as_object().cloned())
     }
-    /// Names in the request that nothing asked for, in order.
+    /// Names in the request that nothing asked for, in order, cut short where they are long.
     pub fn unknown(&self) -> Vec<String> {
-        self.map.keys().cloned().collect()
+        self.map.keys().map(|name| shown(name)).collect()
     }
     /// Refuses the first name that nothing asked for; says what the path takes. For config-class paths.
     pub fn refuse_unknown(&self) -> Result<()> {
@@ -159,9 +159,18 @@ impl Fields {
             None => Ok(()),
             Some(name) => {
                 let known: Vec<_> = self.asked.iter().copied().collect();
-                Err(Error::field(name, format_args!("unknown field; this path takes {}", known.join(", "))))
+                Err(Error::field(&shown(name), format_args!("unknown field; this path takes {}", known.join(", "))))
             }
         }
+    }
+}
+
+/// A stranger's word as it is repeated to him: an answer does not grow with it.
+fn shown(name: &str) -> String {
+    const LONGEST: usize = 64;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }
 

@@ -29,7 +29,9 @@ impl Engine {
         let settings = snapshot.settings();
         let name = role.filter(|role| !role.is_empty()).or(settings.default_role.as_deref());
         let Some(name) = name else { return Err(Error::invalid("missing role")) };
-        let missing = || Error::invalid(format!("role {name:?} could not be found"));
+        // No role has a longer name, and what was sent in its place may be a secret.
+        let shown: String = name.chars().take(128).collect();
+        let missing = || Error::invalid(format!("role {shown:?} could not be found"));
         crate::domain::name::record_name("role", name).map_err(|_| missing())?;
         self.load(&mut snapshot, [format!("{}{name}", keys::ROLES)]).await?;
         let role = snapshot.role(name).ok_or_else(missing)?;

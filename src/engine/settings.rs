@@ -65,12 +65,12 @@ impl Settings {
         if settings.event_retention < Duration::from_secs(86_400) {
             return Err(Error::field("event_retention", "at least 24h"));
         }
-        if settings
-            .sparekey_url
-            .as_deref()
-            .is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://"))
-        {
-            return Err(Error::field("sparekey_url", "an http or https address"));
+        let address = |url: &str| {
+            let plain = url.len() <= 1024 && url.bytes().all(|byte| byte.is_ascii_graphic());
+            plain && (url.starts_with("https://") || url.starts_with("http://"))
+        };
+        if settings.sparekey_url.as_deref().is_some_and(|url| !address(url)) {
+            return Err(Error::field("sparekey_url", "an http or https address of at most 1024 bytes"));
         }
         Ok(settings)
     }

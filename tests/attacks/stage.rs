@@ -1,5 +1,7 @@
 //! A server with an issuer, an event source, roles and an account, and the means to see whether anything moved.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -214,14 +216,17 @@ impl Stage {
     }
 
     /// How long the audit file is: lines after this belong to what comes next.
-    pub fn audit_len(&self) -> usize {
-        usize::try_from(std::fs::metadata(self.node.audit()).unwrap().len()).unwrap()
+    pub fn audit_len(&self) -> u64 {
+        std::fs::metadata(self.node.audit()).unwrap().len()
     }
 
     /// The response lines that were written since the file was `len` bytes long.
-    pub fn answered_since(&self, len: usize) -> Vec<Value> {
-        let text = std::fs::read(self.node.audit()).unwrap();
-        let lines = text[len..].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    pub fn answered_since(&self, len: u64) -> Vec<Value> {
+        let mut file = File::open(self.node.audit()).unwrap();
+        file.seek(SeekFrom::Start(len)).unwrap();
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).unwrap();
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines
             .map(|line| serde_json::from_slice::<Value>(line).unwrap())
             .filter(|line| line["type"] == "response")
