@@ -56,19 +56,17 @@ impl Stage {
 
     /// The same, with the server set up in another way.
     pub fn with(setup: Setup) -> Stage {
+        let stage = Stage::bare(setup);
+        stage.set_up();
+        stage
+    }
+
+    /// The server alone.
+    pub fn bare(setup: Setup) -> Stage {
         let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
         let (node, token) = Setup { storage: Some(store.clone()), ..setup }.ready();
         let nobody = node.client();
-        let stage = Stage {
-            root: nobody.token(&token),
-            nobody,
-            node,
-            store,
-            idp: Signer::es256("k1"),
-            counter: AtomicU64::new(0),
-        };
-        stage.set_up();
-        stage
+        Stage { root: nobody.token(&token), nobody, node, store, idp: Signer::es256("k1"), counter: AtomicU64::new(0) }
     }
 
     fn set_up(&self) {

@@ -56,13 +56,15 @@ pub struct Setup {
     pub folder: Option<Arc<TempDir>>,
     /// TLS, if the listener speaks it.
     pub tls: Option<Arc<TlsReloader>>,
-    /// Whether there is an audit device.
+    /// Whether there is an audit file.
     pub audited: bool,
+    /// Audit devices beside it.
+    pub devices: Vec<DeviceConfig>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limits: Limits::default(), storage: None, folder: None, tls: None, audited: true }
+        Setup { limits: Limits::default(), storage: None, folder: None, tls: None, audited: true, devices: Vec::new() }
     }
 }
 
@@ -76,10 +78,10 @@ impl Setup {
         let random = Arc::new(OsRandom);
         let options =
             BTreeMap::from([("file_path".to_owned(), folder.path().join("audit.log").to_str().unwrap().to_owned())]);
-        let devices = match self.audited {
-            true => vec![DeviceConfig::new("file", "file", &options).unwrap()],
-            false => Vec::new(),
-        };
+        let mut devices = self.devices;
+        if self.audited {
+            devices.push(DeviceConfig::new("file", "file", &options).unwrap());
+        }
         let host = Host::new(HostParts {
             seal: Seal::new(SealConfig::Shamir, Arc::clone(&storage), random.clone()),
             storage: Arc::clone(&storage),
