@@ -16,6 +16,8 @@ pub(super) struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
     hang_up: unix::Signal,
+    /// Held so that a file at its allowed length (`LimitFSIZE`) makes the write fail instead of ending the process.
+    _too_long: unix::Signal,
 }
 
 impl Signals {
@@ -25,6 +27,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            _too_long: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
     /// Waits for the next one.

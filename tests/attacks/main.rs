@@ -7,6 +7,7 @@ mod descriptions;
 mod events;
 mod failures;
 mod fields;
+mod full_disk;
 mod oracle;
 mod paths;
 mod stage;

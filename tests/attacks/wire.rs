@@ -55,7 +55,8 @@ fn a_good_request_passes_in_each_form_that_http_has() {
     let oldest = |body: &str| format!("PUT {RETRIEVE} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let continued = |body: &str| post(body, &format!("{host}Expect: 100-continue\r\n"));
     let mut remaining = stage.remaining();
-    let forms: [(&str, &dyn Fn(&str) -> String); 5] = [
+    type Form<'a> = &'a dyn Fn(&str) -> String;
+    let forms: [(&str, Form<'_>); 5] = [
         ("plain", &|body| post(body, host)),
         ("chunked", &chunked),
         ("absolute", &absolute),
