@@ -7,7 +7,6 @@ mod descriptions;
 mod events;
 mod failures;
 mod fields;
-mod full_disk;
 mod oracle;
 mod paths;
 mod stage;
