@@ -9,7 +9,9 @@ mod failures;
 mod fields;
 mod oracle;
 mod paths;
+mod races;
 mod stage;
+mod strangers;
 mod wire;
 
 #[path = "../inprocess/mod.rs"]
