@@ -1,4 +1,4 @@
-//! JWT-scoped roles: the record of `roles/:name`, as it is written, stored and read. [`Rule`](crate::domain::rule::Rule) is the
+//! JWT-scoped roles: the record of `roles/:name`, as it is written, stored and read. [`Rule`] is the
 //! same compiled.
 
 use std::time::Duration;
