@@ -60,7 +60,8 @@ pub fn run(args: Args) -> ExitCode {
             print(&report, verify.public_key.is_some(), &mut out)?;
         }
         out.flush()?;
-        Ok(report.intact)
+        // A file without a line proves nothing.
+        Ok(report.intact && report.lines > 0)
     });
     match checked {
         Ok(true) => ExitCode::SUCCESS,

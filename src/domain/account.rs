@@ -219,6 +219,9 @@ impl Account {
         if !ended.is_empty() {
             self.obligation = None;
         }
+        for generation in &ended {
+            self.fingerprints.keep_until(*generation, now.plus(profile.fingerprint_retention));
+        }
         ended
     }
 

@@ -17,7 +17,7 @@ struct Generation {
     /// Which.
     #[n(0)]
     generation: u32,
-    /// When they may be forgotten.
+    /// When they may be forgotten; the end of time while the set is alive.
     #[n(1)]
     until: Timestamp,
     /// One after the other, slot 1 first.
@@ -36,8 +36,10 @@ pub struct Fingerprints {
 }
 
 impl Fingerprints {
-    /// Remembers a set's fingerprints (slot 1 first) and the byte lengths of its canonical codes until `until`.
-    pub fn remember(&mut self, generation: u32, prints: &[[u8; PRINT]], lengths: BTreeSet<u16>, until: Timestamp) {
+    /// Remembers a live set's fingerprints (slot 1 first) and the byte lengths of its canonical codes, until
+    /// [`Fingerprints::keep_until`] says otherwise.
+    pub fn remember(&mut self, generation: u32, prints: &[[u8; PRINT]], lengths: BTreeSet<u16>) {
+        let until = Timestamp::from_millis(i64::MAX);
         self.generations.push(Generation { generation, until, prints: prints.concat().into(), lengths });
     }
     /// Which of these were in a set before, as indices.
@@ -56,6 +58,12 @@ impl Fingerprints {
         lengths
             .into_iter()
             .any(|length| plain.as_bytes().windows(length.into()).any(|window| all.contains(&print(window))))
+    }
+    /// The set has ended: its fingerprints may be forgotten at `until`.
+    pub fn keep_until(&mut self, generation: u32, until: Timestamp) {
+        for one in self.generations.iter_mut().filter(|one| one.generation == generation) {
+            one.until = until;
+        }
     }
     /// Forgets what is past its time.
     pub fn expire(&mut self, now: Timestamp) {
@@ -81,7 +89,7 @@ mod tests {
     #[test]
     fn a_code_is_found_in_text_in_any_spelling_and_forgotten_in_time() {
         let mut prints = Fingerprints::default();
-        prints.remember(1, &[print(b"abcde12345")], BTreeSet::from([10]), Timestamp::from_secs(100));
+        prints.remember(1, &[print(b"abcde12345")], BTreeSet::from([10]));
         for text in ["abcde-12345", "used ABCDE 12345 today", "x(abcde12345)", "ab-cd-e1 23 45", "abcde\u{2013}12345"] {
             assert!(prints.found_in(text, print), "{text}");
         }
@@ -89,6 +97,9 @@ mod tests {
             assert!(!prints.found_in(text, print), "{text}");
         }
         assert_eq!(prints.known(&[print(b"other"), print(b"abcde12345")]), [1]);
+        prints.expire(Timestamp::from_secs(1_000_000_000));
+        assert!(prints.found_in("abcde-12345", print), "never while the set is alive");
+        prints.keep_until(1, Timestamp::from_secs(100));
         prints.expire(Timestamp::from_secs(100));
         assert!(!prints.found_in("abcde-12345", print));
     }

@@ -214,6 +214,10 @@ impl Profile {
         if profile.reveal_window > MAX_REVEAL {
             return Err(Error::field("reveal_window", "at most 24h"));
         }
+        // What is forgotten can come in again: a day is the least that still meets a file that lies about.
+        if profile.fingerprint_retention < Duration::from_secs(86_400) {
+            return Err(Error::field("fingerprint_retention", "at least 24h"));
+        }
         if profile.review_required && profile.review_by.is_none() {
             return Err(Error::field("review_required", "needs review_by"));
         }
@@ -352,6 +356,7 @@ mod tests {
             (json!({"reveal_windw": 5}), "reveal_windw"),
             (json!({"reveal_window": "25h"}), "reveal_window"),
             (json!({"reveal_window": 1.5}), "reveal_window"),
+            (json!({"fingerprint_retention": "23h"}), "fingerprint_retention"),
             (json!({"kind": "issued"}), "kind"),
             (json!({"order": "random"}), "order"),
             (json!({"count": 513}), "count"),

@@ -136,10 +136,15 @@ impl<'e> Attempt<'e> {
     pub fn profile(&self) -> Result<Arc<Profile>> {
         self.profile_named(profile_of(&self.record.account, &self.settings))
     }
+    /// The rules by which sets are ended. An end must not fail because somebody deleted the profile: then the defaults
+    /// apply, which end most.
+    pub fn ending_profile(&self) -> Arc<Profile> {
+        self.profile().unwrap_or_default()
+    }
     /// A profile by name.
     pub fn profile_named(&self, name: &str) -> Result<Arc<Profile>> {
         self.snapshot.profile(name).ok_or_else(|| {
-            Error::field("profile", format_args!("there is no profile {name}; write profiles/{name} or name another"))
+            Error::field("profile", "there is no profile of this name; write it under profiles/ or name another")
         })
     }
     /// The record that stood in the way of an earlier try's write to `key`.

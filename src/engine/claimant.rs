@@ -56,7 +56,7 @@ impl Claimant {
         self.role = self.resolve(snapshot)?;
         engine.load(snapshot, [format!("{}{}", keys::ROLES, self.role)]).await?;
         let Some(role) = snapshot.role(&self.role) else {
-            return Err(Error::denied(format!("role: there is no role {}", self.role)));
+            return Err(Error::denied("role: there is no role of this name"));
         };
         let Some(token) = &self.token else { return Ok(()) };
         let names: Vec<String> = role.rule.issuers().iter().map(|name| format!("{}{name}", keys::ISSUERS)).collect();
@@ -91,7 +91,7 @@ impl Claimant {
     /// Lets the role judge the act: the grant to carry it out, or a refusal.
     pub fn judge(&self, snapshot: &Snapshot, act: &Act<'_>) -> Result<Grant> {
         let Some(role) = snapshot.role(&self.role) else {
-            return Err(Error::denied(format!("role: there is no role {}", self.role)));
+            return Err(Error::denied("role: there is no role of this name"));
         };
         let assertion = match (&self.verified, &self.login) {
             (Some((_, assertion)), _) => assertion,

@@ -115,7 +115,7 @@ pub fn apply(
     fact: Fact<'_>,
     detail: Value,
 ) -> Result<(Outcome, Map<String, Value>)> {
-    let profile = attempt.profile()?;
+    let profile = attempt.ending_profile();
     let account = &mut attempt.record.account;
     let (superseded, quarantined) = account.enroll(fact.at, fact.weight, fact.source, &profile, fact.skew, attempt.now);
     let left = account.live().is_some();

@@ -268,7 +268,7 @@ pub fn find(path: &str, operation: Operation) -> Result<Match> {
         .iter()
         .any(|later| trimmed == *later || trimmed.strip_prefix(later).is_some_and(|rest| rest.starts_with('/')))
     {
-        let word = trimmed.split('/').next().unwrap_or_default();
+        let word = LATER.iter().find(|later| trimmed.starts_with(**later)).copied().unwrap_or_default();
         return Err(Error::new(Kind::NotFound, format!("unsupported path: {word}/ is not built yet")));
     }
     match known {

@@ -64,7 +64,10 @@ fn decide(
     generation: Option<u64>,
 ) -> Result<Decision<Response>> {
     attempt.refuse_codes_in(ask.texts())?;
-    let profile = attempt.profile()?;
+    let profile = match turn {
+        Turn::Revoke(_) => attempt.ending_profile(),
+        Turn::Release => attempt.profile()?,
+    };
     let account = &mut attempt.record.account;
     let (act, field, number) = match turn {
         Turn::Revoke(cause) => ("revoke", "revoked", account.revoke(generation, cause, &profile, attempt.now)?),

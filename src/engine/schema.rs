@@ -100,7 +100,11 @@ pub const PROFILE: &[Field] = &[
     field("retrieval", Text, "allowed or forbidden [allowed]."),
     field("review_by", Time, "When somebody must have reviewed this fallback."),
     field("review_required", Boolean, "A lapsed review refuses retrieval [false]."),
-    field("fingerprint_retention", Duration, "How long codes are recognised after their set [8760h]."),
+    field(
+        "fingerprint_retention",
+        Duration,
+        "How long codes are recognised after their set has ended [8760h, at least 24h].",
+    ),
 ];
 /// `roles/:name`.
 pub const ROLE_FIELDS: &[Field] = &[

@@ -151,7 +151,7 @@ fn decide(
     account.profile = profile_name;
     account.deleted_at = None;
     let lengths = body.plain.iter().filter_map(|plain| u16::try_from(plain.len()).ok()).collect();
-    account.fingerprints.remember(generation, &prints, lengths, attempt.now.plus(profile.fingerprint_retention));
+    account.fingerprints.remember(generation, &prints, lengths);
     // Only now, so that a text is held against the codes it came with too.
     let texts = ask.texts().chain(body.custody.as_deref().map(|text| ("custody", text)));
     attempt.refuse_codes_in(texts)?;

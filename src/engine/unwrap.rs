@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::domain::name::AccountName;
+use crate::domain::refusal::Refusal;
 use crate::domain::set::Slot;
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::request::{Disclosure, Face, Response};
@@ -39,17 +40,24 @@ impl Engine {
 fn decide(attempt: &mut Attempt<'_>, unwrap: &Unwrap) -> Result<Decision<Response>> {
     let profile = attempt.profile()?;
     let wrapped = |slot: &Slot| matches!(slot, Slot::Wrapped(_, _, token) if **token == unwrap.token_hash);
-    let usable = attempt.record.account.usable(&profile, attempt.now).ok();
-    let found = usable.and_then(|set| {
+    let found = attempt.record.account.live().and_then(|set| {
         let (slot, number) = set.slots.iter().zip(1u32..).find(|(slot, _)| wrapped(slot))?;
         slot.handout().map(|handout| (set.generation, number, handout.clone()))
     });
-    let Some((generation, slot, handout)) = found.filter(|_| profile.refuses_retrieval(attempt.now).is_none()) else {
+    let Some((generation, slot, handout)) = found else {
         return Err(Error::invalid("wrapping token is not valid or does not exist"));
     };
-    let sealed = attempt.record.account.change_slot(generation, slot, |held| {
-        held.unwrap_code().ok_or(crate::domain::refusal::Refusal::SlotSpent(slot.into()))
-    })?;
+    // Blocked is not dead: the wrapping stays good until its time is up, in case somebody releases the set. 403, which tells
+    // the host that nothing is settled.
+    let blocked = |refusal: Refusal| Error::denied(refusal.to_string());
+    attempt.record.account.usable(&profile, attempt.now).map_err(blocked)?;
+    if let Some(why) = profile.refuses_retrieval(attempt.now) {
+        return Err(blocked(Refusal::Forbidden(why)));
+    }
+    let sealed = attempt
+        .record
+        .account
+        .change_slot(generation, slot, |held| held.unwrap_code().ok_or(Refusal::SlotSpent(slot.into())))?;
     let code = retrieve::open(attempt, generation, slot, &sealed)?;
     attempt.after.extend(unwrap.record.clone());
     let face = Face::Http.word().to_owned();

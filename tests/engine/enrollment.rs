@@ -141,6 +141,26 @@ async fn a_tombstone_still_remembers() {
     assert_eq!(answer.word(), "enrollment", "{answer:?}");
 }
 
+#[tokio::test]
+async fn a_deleted_profile_stops_retrieval_and_no_end() {
+    let bench = Bench::new().await;
+    bench.fine("profiles/p", json!({"on_enrollment": "notify"})).await;
+    for account in ["a", "b"] {
+        let codes = [format!("{account}{account}{account}-11111"), format!("{account}{account}{account}-22222")];
+        bench.act(&format!("sets/{account}"), json!({"codes": codes, "profile": "p"})).await;
+    }
+    bench.root(Operation::Delete, "profiles/p", json!({})).await;
+    assert_eq!(bench.act("retrieve/a", json!({})).await.word(), "profile");
+    bench.wait(3600);
+    let ended = bench.act("enroll/a", json!({"enrollment_id": "e1"})).await;
+    assert_eq!(ended.data["superseded"], json!([1]), "{ended:?}");
+    assert_eq!(bench.act("revoke/b", json!({"reason": "leaves"})).await.status, 200);
+    bench.fine("profiles/p", json!({})).await;
+    for account in ["a", "b"] {
+        assert_eq!(bench.act(&format!("retrieve/{account}"), json!({})).await.word(), "ended");
+    }
+}
+
 /// One step of the property: an event or an import, each with a time.
 #[derive(Debug, Clone, Copy)]
 enum Step {

@@ -200,3 +200,18 @@ async fn a_get_or_a_list_never_dispenses() {
     assert_eq!(answer.status, 403, "root stands in for no assertion: {answer:?}");
     assert_eq!(bench.read("accounts/github/acme").await["remaining"], 4);
 }
+
+#[tokio::test]
+async fn a_live_set_is_recognised_however_old_it_is() {
+    let bench = Bench::new().await;
+    bench.fine("profiles/escrowed", json!({"fingerprint_retention": "24h"})).await;
+    bench.store("a", &CODES).await;
+    bench.act("retrieve/a", json!({})).await;
+    bench.wait(40 * 86_400);
+    let again = bench.act("sets/a", json!({"codes": CODES})).await;
+    assert_eq!(again.word(), "known-codes", "{again:?}");
+    assert_eq!(bench.act("retrieve/a", json!({"reason": CODES[1]})).await.word(), "reason");
+    bench.act("revoke/a", json!({"reason": "rotated"})).await;
+    bench.wait(86_399);
+    assert_eq!(bench.act("sets/a", json!({"codes": CODES})).await.word(), "known-codes", "a day from its end");
+}

@@ -47,7 +47,7 @@ async fn bad_lists_are_refused_by_position_and_change_nothing() {
         (json!({"codes": CODES, "used": [5]}), "used: slots from 1 to 4"),
         (json!({"codes": CODES, "cas": -1}), "cas: a whole number"),
         (json!({"codes": CODES, "bound_at": "soon"}), "bound_at: a time"),
-        (json!({"codes": CODES, "profile": "nope"}), "profile: there is no profile nope"),
+        (json!({"codes": CODES, "profile": "nope"}), "profile: there is no profile of this name"),
         (json!({"codes": CODES, "profile": "Escrowed"}), "the right spelling is escrowed"),
         (json!({"codes": CODES, "custody": "a\nb"}), "custody: no control characters"),
     ] {

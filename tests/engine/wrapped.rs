@@ -94,3 +94,15 @@ async fn a_role_may_demand_the_wrap() {
     assert_eq!(bench.act("retrieve/a", json!({})).await.status, 403);
     assert_eq!(wrapped(&bench, 1, 60, "k1").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_wrapping_of_a_blocked_set_is_good_again_after_its_release() {
+    let bench = Bench::new().await;
+    bench.store("a", &CODES).await;
+    wrapped(&bench, 1, 300, "k1").await;
+    bench.act("enroll/a", json!({"enrollment_id": "e1"})).await;
+    let blocked = unwrap(&bench, 1).await;
+    assert_eq!((blocked.status, blocked.word(), &blocked.code), (403, "quarantined", &None), "{blocked:?}");
+    bench.act("release/a", json!({"reason": "same session"})).await;
+    assert_eq!(unwrap(&bench, 1).await.code.as_deref(), Some(CODES[0]));
+}

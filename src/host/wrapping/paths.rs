@@ -80,7 +80,7 @@ async fn take(visit: &Visit<'_>, token: &Token, waiting: &Waiting) -> Result<Act
             let response = visit.open.engine.unwrap(unwrap).await;
             let settled = match &response {
                 Ok(_) => true,
-                Err(error) => matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Denied),
+                Err(error) => matches!(error.kind(), Kind::Invalid | Kind::NotFound),
             };
             // The slot knows that it is used up; the record is only in the way from here on.
             if settled && let Err(error) = visit.open.wrappings.burn(waiting).await {
