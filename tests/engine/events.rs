@@ -1,6 +1,7 @@
 //! Security Event Tokens through `events/:source`.
 
 use serde_json::{Value, json};
+use sparekey::engine::request::Operation;
 use sparekey::storage::faulty::Times;
 
 use crate::harness::{Bench, CODES, ISS, START, Signer};
@@ -180,11 +181,14 @@ async fn tokens_that_do_not_stand_are_refused_with_the_protocols_error_and_chang
 }
 
 #[tokio::test]
-async fn a_right_event_that_the_configuration_stops_is_sent_again_not_dropped() {
+async fn a_right_event_takes_effect_whatever_the_configuration_says_of_profiles() {
     let bench = Bench::new().await;
     bench.fine("config", json!({"default_profile": "missing"})).await;
     let event = bench.event("new@example.com", bench.now(), json!({}));
-    assert_eq!(bench.send_event(&event).await.status, 500);
-    bench.fine("config", json!({"default_profile": null})).await;
     assert_eq!(bench.send_event(&event).await.status, 202);
+    assert_eq!(bench.read("accounts/okta/new@example.com").await["enrollment"]["number"], 1);
+    let source = bench.root(Operation::Delete, "issuers/idp", json!({})).await;
+    assert_eq!(source.status, 204);
+    let event = bench.event("new@example.com", bench.now(), json!({}));
+    assert_eq!(bench.send_event(&event).await.status, 500, "a 400 would make the sender stop");
 }
