@@ -64,6 +64,8 @@ fn record(keyring: &Keyring, random: &SeededRandom) -> Record {
         stored_by: "ci".into(),
         slots: sealed.into_iter().map(|(_, code)| Slot::Held(code)).collect(),
         dek: Some(dek),
+        keeping: None,
+        failures: None,
     };
     account.admit(set, &Profile::default(), NOW);
     let mut record = Record { account, ledger: Chain::default() };
@@ -82,6 +84,7 @@ fn handout() -> Handout {
         repeat: None,
         claim: Some([3; 32].into()),
         role: "oncall".into(),
+        outcome: None,
     }
 }
 

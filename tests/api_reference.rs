@@ -198,6 +198,11 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Ended(2, Cause::ReEnrollment),
         Refusal::Quarantined(2),
         Refusal::NotQuarantined(2),
+        Refusal::NotLocked,
+        Refusal::Alive(2),
+        Refusal::OnlyVerified,
+        Refusal::OnlyRetrieved,
+        Refusal::NotDispensed { slot: 4, state: "held" },
         Refusal::NoGeneration(9),
         Refusal::NoSlot { slot: 11, count: 10 },
         Refusal::SlotSpent(4),
@@ -220,7 +225,8 @@ fn refusals() -> Vec<Refusal> {
             Refusal::NoSlot { .. } | Refusal::SlotSpent(_) | Refusal::OutOfTurn { .. } => {}
             Refusal::Forbidden(_) | Refusal::TooMany { .. } | Refusal::Full | Refusal::LiveSet(_) => {}
             Refusal::TextHoldsCode(_) | Refusal::KeyReused | Refusal::AssertionUsed => {}
-            Refusal::WrapTooLong { .. } => {}
+            Refusal::WrapTooLong { .. } | Refusal::NotDispensed { .. } => {}
+            Refusal::NotLocked | Refusal::Alive(_) | Refusal::OnlyVerified | Refusal::OnlyRetrieved => {}
         }
     }
     all
@@ -335,6 +341,7 @@ fn every_field_that_a_record_answers_is_in_the_table() {
     let wires = [
         ("roles", Role::default().wire(), schema::ROLE_FIELDS),
         ("profiles", Profile::default().wire(), schema::PROFILE),
+        ("profiles", Profile::built_in(Profile::ISSUED).unwrap().wire(), schema::PROFILE),
         ("config", Settings::default().wire(&[0; 16], 1), schema::CONFIG),
     ];
     for (what, wire, fields) in wires {

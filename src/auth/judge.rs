@@ -30,6 +30,7 @@ pub struct Grant {
     presented: Presented,
     expires_at: Timestamp,
     max_retrievals: Option<(u64, Duration)>,
+    wrap_required: bool,
 }
 
 impl Grant {
@@ -69,6 +70,10 @@ impl Grant {
     /// How many codes the subject may have of the account, and in which period.
     pub fn max_retrievals(&self) -> Option<(u64, Duration)> {
         self.max_retrievals
+    }
+    /// Whether codes must leave wrapped: what an act gives out that discloses only sometimes.
+    pub fn wrap_required(&self) -> bool {
+        self.wrap_required
     }
     /// How the assertion came.
     pub fn presented(&self) -> Presented {
@@ -111,6 +116,7 @@ pub fn judge(rule: &Rule, role_name: &str, assertion: &Assertion, act: &Act<'_>)
         presented: assertion.presented,
         expires_at: assertion.expires_at,
         max_retrievals: rule.max_retrievals(),
+        wrap_required: rule.wrap_required(),
     })
 }
 

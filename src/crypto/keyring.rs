@@ -189,6 +189,11 @@ impl Keyring {
         Fingerprinter::new(&self.macs.fingerprint, &self.mount_id, account_id)
     }
 
+    /// The MAC under the fingerprint key.
+    pub(super) fn fingerprint_mac(&self) -> KeyedMac {
+        self.macs.fingerprint.clone()
+    }
+
     /// The generation of the KEK that wraps.
     pub fn active_kek(&self) -> Result<u32, CryptoError> {
         let active = self.keks.iter().find(|kek| kek.info.state == KeyState::Active);

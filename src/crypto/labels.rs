@@ -18,6 +18,8 @@
 //! | [`barrier_value`] | `barrier/value` | AAD | barrier key generation (4), storage key, revision (16) |
 //! | `ledger_entry` | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
 //! | `fingerprint` | `fingerprint` | input of HMAC | account id (16), canonical code |
+//! | `verifier_salt` | `verifier/salt` | salt of argon2id | account id (16) |
+//! | `verifier` | `verifier` | input of HMAC | account id (16), stretched code (32) |
 //! | `hash` | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
 //! | [`seal_root`] | `seal/root` | AAD | holder, shares (4), threshold (4), key id, recovery check (32 or none) |
 //! | [`seal_recovery`] | `seal/recovery` | HKDF info under the root key | – |
@@ -165,6 +167,16 @@ pub(super) fn fingerprint_of<S: Sink>(begun: S, canonical: &[u8]) -> S {
     Row(begun).field(canonical).end()
 }
 
+/// Salt under which the codes of an account are stretched.
+pub(super) fn verifier_salt(mount_id: &[u8; 16], account_id: &[u8; 16]) -> Label {
+    label("verifier/salt", mount_id).field(account_id).end()
+}
+
+/// What the verifier of a stretched code runs over.
+pub(super) fn verifier<S: Sink>(sink: S, mount_id: &[u8; 16], account_id: &[u8; 16], stretched: &[u8; 32]) -> S {
+    Row::begin(sink, "verifier", mount_id).field(account_id).field(stretched).end()
+}
+
 /// What a keyed hash runs over.
 pub(super) fn hash<S: Sink>(sink: S, mount_id: &[u8; 16], purpose: HashPurpose, parts: &[&[u8]]) -> S {
     let row = Row::begin(sink, purpose.label(), mount_id).number(u32::try_from(parts.len()).unwrap_or(u32::MAX));
@@ -223,6 +235,8 @@ mod tests {
             barrier_value(&id, 1, "", &id).0,
             ledger_entry(Label(Vec::new()), &id, &id, &mac, b"").0,
             fingerprint_of(fingerprint(Label(Vec::new()), &id, &id), b"").0,
+            verifier_salt(&id, &id).0,
+            verifier(Label(Vec::new()), &id, &id, &mac).0,
         ];
         for purpose in HashPurpose::ALL {
             for parts in [&[][..], &[&b""[..]], &[b"", b""]] {

@@ -1,4 +1,4 @@
-//! Keys and ciphertexts, pure: the key hierarchy, the envelope, the barrier, fingerprints and the labels that bind each to
+//! Keys and ciphertexts, pure: the key hierarchy, the envelope, the barrier, fingerprints, verifiers and the labels that bind each to
 //! its place. `docs/format.md` draws every byte.
 //!
 //! Nothing here reads a clock, a file or the network; randomness is an argument. Secrets are the types of [`secret`].
@@ -12,6 +12,7 @@ pub mod labels;
 mod primitive;
 pub mod secret;
 pub mod signing;
+pub mod verifier;
 pub mod wrapped;
 
 pub use error::CryptoError;

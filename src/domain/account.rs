@@ -12,7 +12,8 @@ use crate::domain::fingerprints::Fingerprints;
 use crate::domain::obligation::{Obligation, Retrieval};
 use crate::domain::profile::{OnLapse, Order, Profile};
 use crate::domain::refusal::Refusal;
-use crate::domain::set::{Cause, End, Set, Slot, Status};
+use crate::domain::set::{Cause, End, Kind, Set, Slot, Status};
+use crate::domain::throttle::Failures;
 use crate::domain::time::Timestamp;
 
 /// How many ended sets stay in the record; older ones go to the archive.
@@ -81,6 +82,9 @@ pub struct Account {
     /// Retrievals that still count.
     #[n(11)]
     pub retrievals: Vec<Retrieval>,
+    /// Wrong codes in a row, if there are any.
+    #[n(12)]
+    pub failures: Option<Failures>,
 }
 
 impl Account {
@@ -99,6 +103,7 @@ impl Account {
             obligation: None,
             fingerprints: Fingerprints::default(),
             retrievals: Vec::new(),
+            failures: None,
         }
     }
     /// Whether nobody has created it (yet, or again).
@@ -227,6 +232,9 @@ impl Account {
 
     /// Which code of the current set leaves.
     pub fn choose(&self, profile: &Profile, slot: Option<u64>, now: Timestamp) -> Result<(u32, u32), Refusal> {
+        if self.live().is_some_and(|set| set.kind == Kind::Issued) {
+            return Err(Refusal::OnlyVerified);
+        }
         let set = self.usable(profile, now)?;
         if let Some(why) = profile.refuses_retrieval(now) {
             return Err(Refusal::Forbidden(why));

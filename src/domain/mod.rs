@@ -3,6 +3,7 @@
 
 pub mod about;
 pub mod account;
+pub mod alphabet;
 pub mod code;
 pub mod enrollment;
 pub mod fields;
@@ -11,10 +12,13 @@ pub mod glob;
 pub mod issuer;
 pub mod name;
 pub mod obligation;
+pub mod presented;
 pub mod profile;
 pub mod pubkey;
 pub mod refusal;
 pub mod role;
 pub mod rule;
 pub mod set;
+pub mod slot;
+pub mod throttle;
 pub mod time;

@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
+use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 
 use crate::crypto::secret::CodeText;
-use crate::domain::code::{MAX_CODES, canonical};
+use crate::domain::alphabet::Alphabet;
+use crate::domain::code::canonical;
 use crate::domain::enrollment::OnEnrollment;
-use crate::domain::fields::{Fields, Given};
+use crate::domain::set::Kind;
+use crate::domain::throttle::Limits;
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::random::Random;
 
-/// Longest `reveal_window`.
-const MAX_REVEAL: Duration = Duration::from_secs(24 * 3600);
+mod wire;
 
-/// Which of the codes a retrieval hands out.
+/// Which of the codes a retrieval hands out, and which one is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
-    /// The one that is asked for, by default the lowest held.
+    /// The one that is asked for, by default the lowest held; any held one is accepted.
     Any,
-    /// Only the lowest held: the provider accepts them in turn.
+    /// Only the lowest held: codes are used in turn.
     Sequential,
 }
 
@@ -35,63 +36,62 @@ pub enum OnLapse {
     Flag,
 }
 
-/// The characters a profile wants codes to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Alphabet {
-    /// Crockford's base 32.
-    Crockford32,
-    /// 0-9.
-    Digits,
-    /// 0-9 a-f.
-    Hex,
-    /// 0-9 a-z.
-    Alphanumeric,
+/// How the codes of an issued set are kept (`crypto::verifier`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[serde(rename_all = "kebab-case")]
+#[cbor(index_only)]
+pub enum Keeping {
+    /// Stretched by argon2id, then HMAC'd: for codes of any strength.
+    #[n(0)]
+    Argon2id,
+    /// HMAC'd: for codes of at least 112 bits (NIST SP 800-63B-4 section 3.1.2.2).
+    #[n(1)]
+    #[serde(rename = "hmac-sha256")]
+    HmacSha256,
 }
 
-impl Alphabet {
-    fn holds(self, canonical: &str) -> bool {
-        canonical.bytes().all(|b| match self {
-            Alphabet::Crockford32 => b.is_ascii_digit() || (b.is_ascii_lowercase() && b != b'u'),
-            Alphabet::Digits => b.is_ascii_digit(),
-            Alphabet::Hex => b.is_ascii_hexdigit(),
-            Alphabet::Alphanumeric => b.is_ascii_alphanumeric(),
-        })
-    }
-}
-
-/// A profile of kind `escrowed`: sets that another system issued.
+/// A profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
-    /// Exactly so many codes, if set.
+    /// Who issues the codes. Never changes.
+    pub kind: Kind,
+    /// Exactly so many codes. Escrowed: any number if absent; issued: never absent.
     pub count: Option<u64>,
-    /// Exactly so many characters a code (canonical form), if set.
+    /// Exactly so many characters a code (canonical form). Escrowed: any if absent; issued: never absent.
     pub length: Option<u64>,
-    /// Only these characters (canonical form), if set.
+    /// Only these characters (canonical form). Escrowed: any if absent; issued: never absent.
     pub alphabet: Option<Alphabet>,
-    /// In which order codes go out.
+    /// Issued: characters shown in a group, 0 for one piece.
+    pub group: u64,
+    /// Issued: how codes are kept.
+    pub verifier: Keeping,
+    /// In which order codes go out, or are accepted.
     pub order: Order,
     /// Warn when no more than so many codes remain.
     pub low_watermark: u64,
     /// A set older than this is refused.
     pub max_age: Option<Duration>,
-    /// How long after the first retrieval a new set is owed.
+    /// How long after the first use a new set is owed.
     pub regenerate_within: Duration,
     /// What happens when it does not come.
     pub on_lapse: OnLapse,
-    /// How long the same caller with the same key sees the same code again.
+    /// How long the same caller with the same key gets the same answer again.
     pub reveal_window: Duration,
-    /// How long ciphertexts stay after a set has ended.
+    /// How long ciphertexts and verifiers stay after a set has ended.
     pub destroy_after: Duration,
+    /// So many wrong codes in a row lock the account for a while.
+    pub max_failures: u64,
+    /// For that while.
+    pub lockout: Duration,
     /// What an enrollment does to older sets.
-    #[serde(with = "on_enrollment")]
+    #[serde(with = "wire::on_enrollment")]
     pub on_enrollment: OnEnrollment,
-    /// Whether codes may be retrieved at all.
+    /// Escrowed: whether codes may be retrieved at all.
     pub retrieval: bool,
     /// Until when somebody must have looked at this fallback again.
     pub review_by: Option<i64>,
-    /// Whether a lapsed review refuses retrieval.
+    /// Whether a lapsed review refuses use.
     pub review_required: bool,
     /// How long fingerprints of codes are kept.
     pub fingerprint_retention: Duration,
@@ -100,9 +100,12 @@ pub struct Profile {
 impl Default for Profile {
     fn default() -> Self {
         Profile {
+            kind: Kind::Escrowed,
             count: None,
             length: None,
             alphabet: None,
+            group: 4,
+            verifier: Keeping::Argon2id,
             order: Order::Any,
             low_watermark: 3,
             max_age: None,
@@ -110,6 +113,8 @@ impl Default for Profile {
             on_lapse: OnLapse::Flag,
             reveal_window: Duration::from_secs(300),
             destroy_after: Duration::ZERO,
+            max_failures: 10,
+            lockout: Duration::from_secs(15 * 60),
             on_enrollment: OnEnrollment::Supersede,
             retrieval: true,
             review_by: None,
@@ -120,131 +125,56 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// The name of the profile that every new mount has.
+    /// The name of the built-in profile of sets that another system issued.
     pub const ESCROWED: &'static str = "escrowed";
+    /// The name of the built-in profile of sets that are issued here.
+    pub const ISSUED: &'static str = "issued";
+    /// Most codes of an issued set: each costs a computation of 19 MiB when it is made.
+    pub const MAX_ISSUED: u64 = 64;
 
-    /// Applies a write: given fields replace, absent ones stay, `null` resets.
-    pub fn update(old: Option<&Profile>, fields: &mut Fields) -> Result<Profile> {
-        let default = Profile::default();
-        let was = old.cloned().unwrap_or_default();
-        match fields.string("kind")?.value().as_deref() {
-            None | Some("escrowed") => {}
-            Some("issued") if old.is_some() => {
-                return Err(Error::field("kind", "cannot be changed; make another profile"));
-            }
-            Some("issued") => return Err(Error::field("kind", "issued sets are not built yet; use escrowed")),
-            Some(_) => return Err(Error::field("kind", "escrowed")),
+    /// The built-in profile of this name, which every new mount has.
+    pub fn built_in(name: &str) -> Option<Profile> {
+        match name {
+            Profile::ESCROWED => Some(Profile::default()),
+            Profile::ISSUED => Some(Profile::of_kind(Kind::Issued)),
+            _ => None,
         }
-        let profile = Profile {
-            count: optional(fields.integer("count", 1, MAX_CODES as u64)?, was.count),
-            length: optional(fields.integer("length", 4, 256)?, was.length),
-            alphabet: optional(
-                word(
-                    fields,
-                    "alphabet",
-                    |text| {
-                        Some(match text {
-                            "crockford32" => Alphabet::Crockford32,
-                            "digits" => Alphabet::Digits,
-                            "hex" => Alphabet::Hex,
-                            "alphanumeric" => Alphabet::Alphanumeric,
-                            _ => return None,
-                        })
-                    },
-                    "crockford32, digits, hex or alphanumeric",
-                )?,
-                was.alphabet,
-            ),
-            order: word(
-                fields,
-                "order",
-                |text| match text {
-                    "any" => Some(Order::Any),
-                    "sequential" => Some(Order::Sequential),
-                    _ => None,
-                },
-                "any or sequential",
-            )?
-            .over(was.order, default.order),
-            low_watermark: fields
-                .integer("low_watermark", 0, MAX_CODES as u64)?
-                .over(was.low_watermark, default.low_watermark),
-            max_age: optional(fields.duration("max_age")?, was.max_age).filter(|age| !age.is_zero()),
-            regenerate_within: fields
-                .duration("regenerate_within")?
-                .over(was.regenerate_within, default.regenerate_within),
-            on_lapse: word(
-                fields,
-                "on_lapse",
-                |text| match text {
-                    "revoke" => Some(OnLapse::Revoke),
-                    "flag" => Some(OnLapse::Flag),
-                    _ => None,
-                },
-                "revoke or flag",
-            )?
-            .over(was.on_lapse, default.on_lapse),
-            reveal_window: fields.duration("reveal_window")?.over(was.reveal_window, default.reveal_window),
-            destroy_after: fields.duration("destroy_after")?.over(was.destroy_after, default.destroy_after),
-            on_enrollment: word(fields, "on_enrollment", on_enrollment::parse, "supersede, quarantine or notify")?
-                .over(was.on_enrollment, default.on_enrollment),
-            retrieval: word(
-                fields,
-                "retrieval",
-                |text| match text {
-                    "allowed" => Some(true),
-                    "forbidden" => Some(false),
-                    _ => None,
-                },
-                "allowed or forbidden",
-            )?
-            .over(was.retrieval, default.retrieval),
-            review_by: optional(fields.time("review_by")?.map(Timestamp::millis), was.review_by),
-            review_required: fields.boolean("review_required")?.over(was.review_required, default.review_required),
-            fingerprint_retention: fields
-                .duration("fingerprint_retention")?
-                .over(was.fingerprint_retention, default.fingerprint_retention),
-        };
-        for name in ["group", "max_failures", "lockout", "verifier"] {
-            if let Given::Value(_) = fields.take(name) {
-                return Err(Error::field(name, "belongs to issued sets, which are not built yet"));
-            }
+    }
+    /// What a profile of this kind is when nothing else is said.
+    fn of_kind(kind: Kind) -> Profile {
+        match kind {
+            Kind::Escrowed => Profile::default(),
+            Kind::Issued => Profile {
+                kind,
+                count: Some(10),
+                length: Some(16),
+                alphabet: Some(Alphabet::Crockford32),
+                ..Profile::default()
+            },
         }
-        fields.refuse_unknown()?;
-        if profile.reveal_window > MAX_REVEAL {
-            return Err(Error::field("reveal_window", "at most 24h"));
-        }
-        // What is forgotten can come in again: a day is the least that still meets a file that lies about.
-        if profile.fingerprint_retention < Duration::from_secs(86_400) {
-            return Err(Error::field("fingerprint_retention", "at least 24h"));
-        }
-        if profile.review_required && profile.review_by.is_none() {
-            return Err(Error::field("review_required", "needs review_by"));
-        }
-        Ok(profile)
+    }
+    /// Whether its sets are issued here.
+    pub fn issues(&self) -> bool {
+        self.kind == Kind::Issued
+    }
+    /// How many wrong codes it stands.
+    pub fn limits(&self) -> Limits {
+        Limits { max_failures: self.max_failures, lockout: self.lockout }
     }
 
-    /// The canonical form that a read answers; writing it back changes nothing.
-    pub fn wire(&self) -> Map<String, Value> {
-        let mut map = Map::new();
-        let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
-        put("kind", json!("escrowed"));
-        put("count", json!(self.count));
-        put("length", json!(self.length));
-        put("alphabet", json!(self.alphabet));
-        put("order", json!(self.order));
-        put("low_watermark", json!(self.low_watermark));
-        put("max_age", json!(self.max_age.map(|age| age.as_secs())));
-        put("regenerate_within", json!(self.regenerate_within.as_secs()));
-        put("on_lapse", json!(self.on_lapse));
-        put("reveal_window", json!(self.reveal_window.as_secs()));
-        put("destroy_after", json!(self.destroy_after.as_secs()));
-        put("on_enrollment", json!(on_enrollment::word(self.on_enrollment)));
-        put("retrieval", json!(if self.retrieval { "allowed" } else { "forbidden" }));
-        put("review_by", json!(self.review_by.map(|by| Timestamp::from_millis(by).to_string())));
-        put("review_required", json!(self.review_required));
-        put("fingerprint_retention", json!(self.fingerprint_retention.as_secs()));
-        map
+    /// Draws a set of codes (80 bits each where nothing else is said), none of them twice.
+    pub fn draw(&self, random: &dyn Random) -> Vec<CodeText> {
+        let default = Profile::of_kind(Kind::Issued);
+        let (count, length) = (self.count.or(default.count), self.length.or(default.length));
+        let alphabet = self.alphabet.unwrap_or(Alphabet::Crockford32);
+        let mut codes: Vec<CodeText> = Vec::new();
+        while (codes.len() as u64) < count.unwrap_or_default() {
+            let code = alphabet.draw(length.unwrap_or_default(), self.group, random);
+            if codes.iter().all(|other| other.expose() != code.expose()) {
+                codes.push(code);
+            }
+        }
+        codes
     }
 
     /// What this profile demands of codes and the given ones are not, by position.
@@ -266,106 +196,11 @@ impl Profile {
 
     /// Why the profile refuses retrieval at `now`, if it does.
     pub fn refuses_retrieval(&self, now: Timestamp) -> Option<&'static str> {
-        if !self.retrieval {
-            Some("its profile forbids retrieval")
-        } else if self.review_required && self.review_by.is_some_and(|by| now.millis() > by) {
-            Some("its review has lapsed")
-        } else {
-            None
-        }
+        if self.retrieval { self.refuses_use(now) } else { Some("its profile forbids retrieval") }
     }
-}
-
-fn optional<T>(given: Given<T>, was: Option<T>) -> Option<T> {
-    given.map(Some).over(was, None)
-}
-
-fn word<T>(
-    fields: &mut Fields,
-    name: &'static str,
-    read: impl Fn(&str) -> Option<T>,
-    wanted: &str,
-) -> Result<Given<T>> {
-    match fields.string(name)? {
-        Given::Absent => Ok(Given::Absent),
-        Given::Reset => Ok(Given::Reset),
-        Given::Value(text) => read(&text).map(Given::Value).ok_or_else(|| Error::field(name, wanted)),
-    }
-}
-
-mod on_enrollment {
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::OnEnrollment;
-
-    pub(super) const fn word(value: OnEnrollment) -> &'static str {
-        match value {
-            OnEnrollment::Supersede => "supersede",
-            OnEnrollment::Quarantine => "quarantine",
-            OnEnrollment::Notify => "notify",
-        }
-    }
-    pub(super) fn parse(text: &str) -> Option<OnEnrollment> {
-        [OnEnrollment::Supersede, OnEnrollment::Quarantine, OnEnrollment::Notify].into_iter().find(|v| word(*v) == text)
-    }
-    pub(super) fn serialize<S: Serializer>(value: &OnEnrollment, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(word(*value))
-    }
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OnEnrollment, D::Error> {
-        let text = String::deserialize(from)?;
-        parse(&text).ok_or_else(|| D::Error::custom("unknown on_enrollment"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(old: Option<&Profile>, body: Value) -> Result<Profile> {
-        let Value::Object(map) = body else { panic!("an object") };
-        Profile::update(old, &mut Fields::new(map))
-    }
-
-    #[test]
-    fn writing_back_what_was_read_changes_nothing() {
-        let full = json!({"kind": "escrowed", "count": 16, "length": 10, "alphabet": "hex", "order": "sequential", "low_watermark": 2,
-            "max_age": "90d", "regenerate_within": "8h", "on_lapse": "revoke", "reveal_window": 60, "destroy_after": "1d",
-            "on_enrollment": "quarantine", "retrieval": "forbidden", "review_by": "2027-01-01T00:00:00Z", "review_required": true,
-            "fingerprint_retention": "720h"});
-        for profile in [write(None, json!({})).unwrap(), write(None, full).unwrap()] {
-            let again = write(Some(&profile), Value::Object(profile.wire())).unwrap();
-            assert_eq!(again, profile);
-            let stored: Profile = serde_json::from_str(&serde_json::to_string(&profile).unwrap()).unwrap();
-            assert_eq!(stored, profile);
-        }
-    }
-
-    #[test]
-    fn absent_fields_stay_and_null_resets() {
-        let first = write(None, json!({"reveal_window": "1m", "max_age": "30d", "count": 8})).unwrap();
-        let second = write(Some(&first), json!({"reveal_window": null, "count": null})).unwrap();
-        assert_eq!(second.reveal_window, Duration::from_secs(300));
-        assert_eq!(second.count, None);
-        assert_eq!(second.max_age, Some(Duration::from_secs(30 * 86_400)));
-    }
-
-    #[test]
-    fn bad_fields_are_named() {
-        for (body, field) in [
-            (json!({"reveal_windw": 5}), "reveal_windw"),
-            (json!({"reveal_window": "25h"}), "reveal_window"),
-            (json!({"reveal_window": 1.5}), "reveal_window"),
-            (json!({"fingerprint_retention": "23h"}), "fingerprint_retention"),
-            (json!({"kind": "issued"}), "kind"),
-            (json!({"order": "random"}), "order"),
-            (json!({"count": 513}), "count"),
-            (json!({"review_required": true}), "review_required"),
-            (json!({"lockout": "15m"}), "lockout"),
-            (json!({"alphabet": "emoji"}), "alphabet"),
-        ] {
-            let error = write(None, body).unwrap_err();
-            assert!(error.public().starts_with(&format!("{field}: ")), "{error}");
-        }
+    /// Why the profile refuses any use at `now`, if it does.
+    pub fn refuses_use(&self, now: Timestamp) -> Option<&'static str> {
+        let lapsed = self.review_required && self.review_by.is_some_and(|by| now.millis() > by);
+        lapsed.then_some("its review has lapsed")
     }
 }

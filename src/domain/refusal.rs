@@ -45,6 +45,10 @@ pub enum Refusal {
     Quarantined(u32),
     /// The set is not blocked.
     NotQuarantined(u32),
+    /// No lock stands.
+    NotLocked,
+    /// The set is alive, so there is nothing that the provider could have invalidated after it.
+    Alive(u32),
     /// There is no set of this generation.
     NoGeneration(u64),
     /// There is no such slot.
@@ -56,6 +60,17 @@ pub enum Refusal {
     },
     /// The slot is spent.
     SlotSpent(u64),
+    /// The code of this slot has not left, so nothing became of it.
+    NotDispensed {
+        /// Which slot.
+        slot: u64,
+        /// Its state.
+        state: &'static str,
+    },
+    /// The set was issued here: its codes can be verified, not given back.
+    OnlyVerified,
+    /// The set was issued elsewhere: its codes can be given back, not verified.
+    OnlyRetrieved,
     /// The provider accepts codes in turn.
     OutOfTurn {
         /// The slot whose turn it is.
@@ -98,8 +113,15 @@ impl Refusal {
             Refusal::Ended(..) => "ended",
             Refusal::Quarantined(_) => "quarantined",
             Refusal::NotQuarantined(_) => "not-quarantined",
+            Refusal::NotLocked => "not-locked",
+            Refusal::Alive(_) => "alive",
+            Refusal::OnlyVerified => "issued",
+            Refusal::OnlyRetrieved => "escrowed",
             Refusal::NoGeneration(_) => "generation",
-            Refusal::NoSlot { .. } | Refusal::SlotSpent(_) | Refusal::OutOfTurn { .. } => "slot",
+            Refusal::NoSlot { .. }
+            | Refusal::SlotSpent(_)
+            | Refusal::OutOfTurn { .. }
+            | Refusal::NotDispensed { .. } => "slot",
             Refusal::Forbidden(_) => "forbidden",
             Refusal::TooMany { .. } => "max-retrievals",
             Refusal::Full => "full",
@@ -152,6 +174,19 @@ impl fmt::Display for Refusal {
                 "generation {generation} is blocked since MFA was enrolled again; store a new set, or release this one with a reason"
             ),
             Refusal::NotQuarantined(generation) => write!(f, "generation {generation} is not quarantined; nothing to release"),
+            Refusal::NotLocked => f.write_str("no lock stands on this account; nothing to unlock"),
+            Refusal::Alive(generation) => {
+                write!(f, "generation {generation} is alive here; store a new set or revoke it first, then confirm that the provider invalidated it")
+            }
+            Refusal::OnlyVerified => f.write_str(
+                "the codes of this set were issued here and only their verifiers are kept: nobody can read them back; verify/ takes a code, sets/ makes new ones",
+            ),
+            Refusal::OnlyRetrieved => f.write_str(
+                "the codes of this set were issued elsewhere: only who issued them can verify one; retrieve/ gives one, check/ says whether a code is among them",
+            ),
+            Refusal::NotDispensed { slot, state } => {
+                write!(f, "the code of slot {slot} is {state}: only a code that left has an outcome")
+            }
             Refusal::NoGeneration(generation) => write!(f, "there is no set of generation {generation} on record"),
             Refusal::NoSlot { slot, count } => write!(f, "there is no slot {slot}; the set has slots 1 to {count}"),
             Refusal::SlotSpent(slot) => write!(f, "the code of slot {slot} is spent; leave slot out to get the next one"),

@@ -1,15 +1,19 @@
-//! A set of codes and its slots: states whose variants hold only what is true then, and the transitions between them.
+//! A set of codes: states whose variants hold only what is true then, and the transitions between them.
 
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
 
-use crate::crypto::envelope::{SealedCode, WrappedDek};
-use crate::domain::refusal::Refusal;
+use crate::crypto::envelope::WrappedDek;
+use crate::crypto::verifier::{VERIFIER, place_of};
+use crate::domain::profile::Keeping;
+pub use crate::domain::slot::{Handout, Outcome, Repeat, Slot, Use, What};
 use crate::domain::time::Timestamp;
 
 /// Who issued the codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(index_only)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Another system did; we give them back.
     #[n(0)]
@@ -101,128 +105,6 @@ pub enum Provider {
     Confirmed(#[n(0)] Timestamp),
 }
 
-/// Recognises a repeated request: keyed hashes of who and which key, and of everything else the request said.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Repeat {
-    /// Issuer, subject, role and idempotency key.
-    #[n(0)]
-    pub key: ByteArray<32>,
-    /// The request without its assertion.
-    #[n(1)]
-    pub content: ByteArray<32>,
-}
-
-/// A code on its way: who got it, until when it may be shown again, and what it hangs on.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Handout {
-    /// When.
-    #[n(0)]
-    pub at: Timestamp,
-    /// The subject.
-    #[n(1)]
-    pub by: String,
-    /// The same caller with the same key sees it again until then; after that its ciphertext goes.
-    #[n(2)]
-    pub until: Timestamp,
-    /// The caller's idempotency key, if there was one.
-    #[n(3)]
-    pub repeat: Option<Repeat>,
-    /// The claimed assertion, where it is of single use.
-    #[n(4)]
-    pub claim: Option<ByteArray<32>>,
-    /// The role it went out under.
-    #[n(5)]
-    pub role: String,
-}
-
-/// One slot.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum Slot {
-    /// The code is here.
-    #[n(0)]
-    Held(#[n(0)] SealedCode),
-    /// It left. Its ciphertext stays for the reveal window only.
-    #[n(1)]
-    Dispensed(#[n(0)] Handout, #[n(1)] Option<SealedCode>),
-    /// It left into a wrapping: only the token of this keyed hash opens it.
-    #[n(2)]
-    Wrapped(#[n(0)] Handout, #[n(1)] SealedCode, #[n(2)] ByteArray<32>),
-    /// It was spent before it came here.
-    #[n(3)]
-    Used,
-    /// A presented code was verified and burned.
-    #[n(4)]
-    Consumed(#[n(0)] Timestamp),
-    /// It can never leave any more: its wrapping was not opened in time, or its set ended.
-    #[n(5)]
-    Void(#[n(0)] Timestamp),
-}
-
-impl Slot {
-    /// The word on the wire.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Slot::Held(_) => "held",
-            Slot::Dispensed(..) => "dispensed",
-            Slot::Wrapped(..) => "wrapped",
-            Slot::Used => "used",
-            Slot::Consumed(_) => "consumed",
-            Slot::Void(_) => "void",
-        }
-    }
-    /// Who has it or had it.
-    pub const fn handout(&self) -> Option<&Handout> {
-        match self {
-            Slot::Dispensed(handout, _) | Slot::Wrapped(handout, ..) => Some(handout),
-            _ => None,
-        }
-    }
-    /// Hands the code out: the slot as it is afterwards, and the ciphertext to open. Only a held code leaves.
-    pub fn dispense(self, slot: u32, handout: Handout) -> Result<(Slot, SealedCode), Refusal> {
-        match self {
-            Slot::Held(code) => Ok((Slot::Dispensed(handout, Some(code.clone())), code)),
-            _ => Err(Refusal::SlotSpent(slot.into())),
-        }
-    }
-    /// Puts the code into a wrapping.
-    pub fn wrap(self, slot: u32, handout: Handout, token: [u8; 32]) -> Result<Slot, Refusal> {
-        match self {
-            Slot::Held(code) => Ok(Slot::Wrapped(handout, code, token.into())),
-            _ => Err(Refusal::SlotSpent(slot.into())),
-        }
-    }
-    /// The slot once its wrapping was opened; `None` if it is not wrapped.
-    pub fn unwrap_code(self) -> Option<(Slot, SealedCode)> {
-        match self {
-            Slot::Wrapped(handout, code, _) => Some((Slot::Dispensed(handout, None), code)),
-            _ => None,
-        }
-    }
-    /// A held code that is known to have left though the record does not say to whom.
-    pub fn void(self, at: Timestamp) -> Slot {
-        match self {
-            Slot::Held(_) => Slot::Void(at),
-            other => other,
-        }
-    }
-    /// The slot as it is at `now`: windows that closed take their ciphertext along.
-    pub fn settle(self, now: Timestamp) -> Slot {
-        match self {
-            Slot::Dispensed(handout, Some(_)) if handout.until <= now => Slot::Dispensed(handout, None),
-            Slot::Wrapped(handout, ..) if handout.until <= now => Slot::Void(handout.until),
-            other => other,
-        }
-    }
-    /// The slot after its set's keys are gone.
-    fn destroy(self, at: Timestamp) -> Slot {
-        match self {
-            Slot::Held(_) | Slot::Wrapped(..) => Slot::Void(at),
-            Slot::Dispensed(handout, _) => Slot::Dispensed(handout, None),
-            other => other,
-        }
-    }
-}
-
 /// A set of codes.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Set {
@@ -259,9 +141,15 @@ pub struct Set {
     /// Slot 1 first.
     #[n(10)]
     pub slots: Vec<Slot>,
-    /// The set's key, wrapped; gone once the set is destroyed.
+    /// The set's key, wrapped; gone once the set is destroyed. An issued set has none.
     #[n(11)]
     pub dek: Option<WrappedDek>,
+    /// How an issued set's codes are kept.
+    #[n(12)]
+    pub keeping: Option<Keeping>,
+    /// Wrong codes that were presented while it was the account's current set.
+    #[n(13)]
+    pub failures: Option<u32>,
 }
 
 impl Set {
@@ -271,7 +159,35 @@ impl Set {
     }
     /// How many codes can still leave.
     pub fn remaining(&self) -> usize {
-        self.slots.iter().filter(|slot| matches!(slot, Slot::Held(_))).count()
+        self.slots.iter().filter(|slot| slot.is_left()).count()
+    }
+    /// The slot whose turn it is: the lowest one whose code can still leave or be accepted.
+    pub fn next(&self) -> Option<u32> {
+        self.slots.iter().zip(1..).find(|(slot, _)| slot.is_left()).map(|(_, number)| number)
+    }
+    /// The slot that `verifier` is of, among those that were not consumed. Takes as long wherever it is.
+    pub fn holder_of(&self, verifier: &[u8; VERIFIER]) -> Option<u32> {
+        place_of(verifier, self.slots.iter().map(Slot::verifier)).map(|index| index + 1)
+    }
+    /// Accepted codes: generation, slot, and what is remembered of each.
+    pub fn uses(&self) -> impl Iterator<Item = (u32, u32, &Use)> {
+        let uses = self.slots.iter().zip(1..).filter_map(|(slot, number)| match slot {
+            Slot::Consumed(used) => Some((number, used)),
+            _ => None,
+        });
+        uses.map(|(slot, used)| (self.generation, slot, used))
+    }
+    /// Whether a code of it was refused where it should have worked: somebody else may have used it.
+    pub fn was_refused(&self) -> bool {
+        let outcomes = self.slots.iter().filter_map(Slot::handout).filter_map(|handout| handout.outcome.as_ref());
+        outcomes.into_iter().any(|outcome| outcome.what == What::Refused)
+    }
+    /// Whether what codes could be opened or recognised by has gone.
+    pub fn is_destroyed(&self) -> bool {
+        match self.kind {
+            Kind::Escrowed => self.dek.is_none(),
+            Kind::Issued => !self.is_live() && self.slots.iter().all(|slot| slot.verifier().is_none()),
+        }
     }
     /// The set after an end; keys and ciphertexts go at once unless `destroy_at` lies later.
     pub fn end(mut self, end: End) -> Set {

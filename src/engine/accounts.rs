@@ -4,19 +4,15 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Caller;
 use crate::domain::about::About;
-use crate::domain::account::{Account, Standing};
 use crate::domain::fields::{Fields, Given};
 use crate::domain::name::{AccountName, record_name};
-use crate::domain::profile::Profile;
-use crate::domain::set::{Provider, Set, Slot, Status};
-use crate::domain::time::Timestamp;
 use crate::engine::ask::checked_text;
 use crate::engine::attempt::{Attempt, Decision, Stored, profile_of};
 use crate::engine::cache::{Snapshot, storage_failed};
 use crate::engine::configuration::{Page, keys_or_nothing};
 use crate::engine::request::{Request, Response};
 use crate::engine::transact::Plan;
-use crate::engine::{Call, Engine, keys, operator, remote};
+use crate::engine::{Call, Engine, keys, metadata, operator, remote};
 use crate::error::{Error, Result};
 
 /// Longest text about an account, in bytes.
@@ -38,7 +34,7 @@ pub async fn read(engine: &Engine, call: Call) -> Result<Response> {
     let profile = snapshot.profile(profile_of(&stored.record.account, &settings));
     let now = engine.clock.now();
     stored.record.account.settle(now);
-    let mut response = Response::data(show(&name, &stored.record.account, profile.as_deref(), now));
+    let mut response = Response::data(metadata::show(&name, &stored.record.account, profile.as_deref(), now));
     if profile.is_none() {
         response
             .warnings
@@ -210,99 +206,4 @@ impl Told {
             labels,
         })
     }
-}
-
-/// The metadata of an account.
-fn show(name: &AccountName, account: &Account, profile: Option<&Profile>, now: Timestamp) -> Map<String, Value> {
-    let default = Profile::default();
-    let rules = profile.unwrap_or(&default);
-    let live = account.live();
-    let active = live.filter(|set| account.standing(set, rules, now) == Standing::Active);
-    let enrollment = &account.enrollment;
-    let mut map = Map::new();
-    let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
-    put("account", json!(name.as_str()));
-    put("profile", json!(account.profile));
-    put("owner", json!(account.about.owner));
-    put("login_name", json!(account.about.login_name));
-    put("login_url", json!(account.about.login_url));
-    put("protects", json!(account.about.protects));
-    put("labels", json!(account.about.labels));
-    put("generation", json!(account.generation));
-    put("active_generation", json!(active.map(|set| set.generation)));
-    put("remaining", json!(active.map_or(0, Set::remaining)));
-    let owes = account.obligation.map(|owed| {
-        json!({
-            "since": owed.since.to_string(), "by": owed.by.to_string(), "generation": owed.generation,
-            "overdue": owed.by <= now,
-        })
-    });
-    put("owes", json!(owes));
-    put(
-        "enrollment",
-        json!({
-            "number": enrollment.number, "at": enrollment.latest.map(|at| at.to_string()), "source": enrollment.source,
-        }),
-    );
-    put("warnings", json!(warnings(account, active, live, rules, now)));
-    put("sets", Value::Array(account.sets.iter().map(|set| show_set(set, account, rules, now)).collect()));
-    map
-}
-
-fn warnings(
-    account: &Account,
-    active: Option<&Set>,
-    live: Option<&Set>,
-    rules: &Profile,
-    now: Timestamp,
-) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    let mut note = |applies: bool, word| {
-        if applies {
-            found.push(word);
-        }
-    };
-    note(active.is_none(), "no-fallback");
-    note(active.is_some_and(|set| set.remaining() as u64 <= rules.low_watermark), "low");
-    note(account.obligation.is_some(), "owes");
-    note(account.obligation.is_some_and(|owed| owed.by <= now), "overdue");
-    note(live.is_some_and(|set| account.standing(set, rules, now) == Standing::Quarantined), "quarantined");
-    let unconfirmed = |set: &Set| !set.is_live() && matches!(set.provider, Provider::Unconfirmed);
-    note(account.sets.iter().any(unconfirmed), "unconfirmed");
-    note(rules.review_by.is_some_and(|by| by < now.millis()), "stale-review");
-    found
-}
-
-fn show_set(set: &Set, account: &Account, rules: &Profile, now: Timestamp) -> Value {
-    let (status, cause) = match account.standing(set, rules, now) {
-        Standing::Active => ("active", None),
-        Standing::Quarantined => ("quarantined", None),
-        Standing::Over(cause) => (cause.status(), Some(cause.word())),
-    };
-    let ended_at = match set.status {
-        Status::Ended(end) => Some(end.at.to_string()),
-        Status::Live => None,
-    };
-    let provider = match set.provider {
-        Provider::Unconfirmed => "unconfirmed",
-        Provider::Confirmed(_) => "confirmed",
-    };
-    let slots: Vec<Value> = set.slots.iter().zip(1u32..).map(|(slot, number)| show_slot(slot, number)).collect();
-    json!({
-        "generation": set.generation, "status": status, "cause": cause, "stored_at": set.stored_at.to_string(),
-        "stored_by": set.stored_by, "bound_at": set.bound_at.to_string(), "ended_at": ended_at, "provider": provider,
-        "custody": set.custody, "destroyed": set.dek.is_none(), "slots": slots,
-    })
-}
-
-fn show_slot(slot: &Slot, number: u32) -> Value {
-    let at = match slot {
-        Slot::Dispensed(handout, _) | Slot::Wrapped(handout, ..) => Some(handout.at),
-        Slot::Consumed(at) | Slot::Void(at) => Some(*at),
-        Slot::Held(_) | Slot::Used => None,
-    };
-    json!({
-        "slot": number, "state": slot.word(), "at": at.map(|at| at.to_string()),
-        "by": slot.handout().map(|handout| handout.by.as_str()),
-    })
 }

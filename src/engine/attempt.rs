@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::crypto::keyring::Keyring;
 use crate::domain::account::Account;
+use crate::domain::fingerprints::MOST_SUSPECTS;
 use crate::domain::name::AccountName;
 use crate::domain::profile::Profile;
 use crate::domain::refusal::Refusal;
@@ -14,6 +15,7 @@ use crate::domain::set::Set;
 use crate::domain::time::Timestamp;
 use crate::engine::cache::Snapshot;
 use crate::engine::keys;
+use crate::engine::learned::{Lack, Learned};
 use crate::engine::record::{self, Record, SOFT_CAP};
 use crate::engine::settings::Settings;
 use crate::error::{Error, Result};
@@ -58,6 +60,23 @@ impl Stored {
     }
 }
 
+/// What a try stands on.
+#[derive(Clone, Copy)]
+pub struct Ground<'e> {
+    /// The account's name.
+    pub name: &'e AccountName,
+    /// The records as they were read.
+    pub snapshot: &'e Snapshot,
+    /// What stood in the way of earlier tries.
+    pub conflicts: &'e HashMap<String, (Vec<u8>, Revision)>,
+    /// What earlier tries lacked.
+    pub learned: &'e Learned,
+    /// The id of the account if there is none yet: the same in every try, since its codes are stretched under it.
+    pub fresh_id: &'e [u8; 16],
+    /// Where randomness comes from.
+    pub random: &'e dyn Random,
+}
+
 /// A try. Its record is a copy: it becomes the truth only if the write is accepted.
 pub struct Attempt<'e> {
     /// The account's name.
@@ -82,6 +101,10 @@ pub struct Attempt<'e> {
     pub marks_burns: bool,
     /// Whether the soft size cap applies: to imports and disclosures, never to an end.
     pub capped: bool,
+    /// What this try could not go on without.
+    pub lacks: Vec<Lack>,
+    /// What earlier tries lacked.
+    pub learned: &'e Learned,
     operation: [u8; 16],
     place: Place,
     archived: Vec<Set>,
@@ -90,18 +113,12 @@ pub struct Attempt<'e> {
 }
 
 impl<'e> Attempt<'e> {
-    /// Begins a try on what `snapshot` found.
-    pub fn begin(
-        name: &'e AccountName,
-        stored: Option<Stored>,
-        snapshot: &'e Snapshot,
-        conflicts: &'e HashMap<String, (Vec<u8>, Revision)>,
-        now: Timestamp,
-        random: &'e dyn Random,
-    ) -> Result<Self> {
+    /// Begins a try on what `ground` holds.
+    pub fn begin(ground: &'e Ground<'e>, stored: Option<Stored>, now: Timestamp) -> Result<Self> {
+        let Ground { name, snapshot, conflicts, learned, fresh_id, random } = *ground;
         let Stored { place, mut record } = stored.unwrap_or_else(|| Stored {
             place: Place::Nowhere,
-            record: Record { account: Account::stub(random::bytes(random), now), ledger: Default::default() },
+            record: Record { account: Account::stub(*fresh_id, now), ledger: Default::default() },
         });
         let archived = record.account.settle(now);
         Ok(Attempt {
@@ -116,6 +133,8 @@ impl<'e> Attempt<'e> {
             bind_keyring: false,
             marks_burns: false,
             capped: false,
+            lacks: Vec::new(),
+            learned,
             operation: random::bytes(random),
             place,
             archived,
@@ -124,6 +143,10 @@ impl<'e> Attempt<'e> {
         })
     }
 
+    /// Whether anything at all is known of the account; of a deleted one it is.
+    pub fn is_known(&self) -> bool {
+        self.place != Place::Nowhere
+    }
     /// Whether the account exists for those who read and act (an event-made stub does, a tombstone does not).
     pub fn exists(&self) -> bool {
         matches!(self.place, Place::Account(_))
@@ -155,16 +178,31 @@ impl<'e> Attempt<'e> {
     pub fn raw(&self, key: &str) -> Option<(Revision, Arc<[u8]>)> {
         self.snapshot.raw(key)
     }
+    /// Whether a record was looked for.
+    pub fn has_read(&self, key: &str) -> bool {
+        self.snapshot.has_read(key)
+    }
     /// Refuses free text that contains a code of the account.
-    pub fn refuse_codes_in<'t>(&self, texts: impl IntoIterator<Item = (&'static str, &'t str)>) -> Result<(), Refusal> {
+    pub fn refuse_codes_in<'t>(&mut self, texts: impl IntoIterator<Item = (&'static str, &'t str)>) -> Result<()> {
         let printer = self.keyring.fingerprinter(&self.record.account.id);
         let known = &self.record.account.fingerprints;
+        let mut suspects = Vec::new();
         for (field, text) in texts {
             if known.found_in(text, |window| printer.print(window)) {
-                return Err(Refusal::TextHoldsCode(field));
+                return Err(Refusal::TextHoldsCode(field).into());
+            }
+            suspects.extend(known.suspects(text).into_iter().map(|suspect| (field, suspect)));
+            if suspects.len() > MOST_SUSPECTS {
+                let what = "too many words could be codes of the account; write it shorter, or with fewer numbers";
+                return Err(Error::field(field, what));
             }
         }
-        Ok(())
+        let codes: Vec<&str> = suspects.iter().map(|(_, code)| code.as_str()).collect();
+        let prints = self.verifiers(&codes)?;
+        match self.record.account.fingerprints.known_stretched(&prints).first().and_then(|index| suspects.get(*index)) {
+            Some((field, _)) => Err(Refusal::TextHoldsCode(field).into()),
+            None => Ok(()),
+        }
     }
     /// A ledger entry of this try, to be filled in and logged.
     pub fn entry(&self, act: &str, actor: Actor, request_id: &str, remote: Option<String>) -> Entry {

@@ -215,8 +215,7 @@ impl Snapshot {
     pub fn profile(&self, name: &str) -> Option<Arc<Profile>> {
         match self.get(&format!("{}{name}", keys::PROFILES)) {
             Some((_, Parsed::Profile(profile))) => Some(profile.clone()),
-            _ if name == Profile::ESCROWED => Some(Arc::default()),
-            _ => None,
+            _ => Profile::built_in(name).map(Arc::new),
         }
     }
     /// A source.

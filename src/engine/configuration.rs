@@ -61,9 +61,9 @@ impl Configuration for Issuer {
 
 impl Configuration for Profile {
     const FOLDER: &'static str = keys::PROFILES;
-    const BUILT_IN: &'static [&'static str] = &[Profile::ESCROWED];
+    const BUILT_IN: &'static [&'static str] = &[Profile::ESCROWED, Profile::ISSUED];
     fn built_in(name: &str) -> Option<Self> {
-        (name == Profile::ESCROWED).then(Profile::default)
+        Profile::built_in(name)
     }
     fn change(old: Option<&Self>, _name: &str, fields: &mut Fields) -> Result<Self> {
         Profile::update(old, fields)

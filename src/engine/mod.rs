@@ -13,6 +13,7 @@ use crate::domain::name::AccountName;
 use crate::engine::cache::{Cache, Snapshot};
 use crate::engine::paths::Need;
 use crate::engine::request::{Operation, Request, Response};
+use crate::engine::stretching::Pool;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::entry::Actor;
 use crate::random::Random;
@@ -30,7 +31,9 @@ pub mod existence;
 pub mod help;
 pub mod history;
 pub mod keys;
+pub mod learned;
 pub mod login;
+pub mod metadata;
 pub mod paths;
 pub mod record;
 pub mod repeat;
@@ -42,6 +45,7 @@ pub mod settings;
 pub mod source_state;
 pub mod sources;
 pub mod store;
+pub mod stretching;
 pub mod transact;
 pub mod unwrap;
 
@@ -71,6 +75,7 @@ pub struct Engine {
     random: Arc<dyn Random>,
     cache: Cache,
     profiles: Mutex<VecDeque<String>>,
+    stretching: Pool,
 }
 
 /// A request that found its path.
@@ -85,7 +90,16 @@ impl Engine {
     /// An engine on these parts.
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { storage, root, verifier, clock, random } = parts;
-        Engine { storage, root, verifier, clock, random, cache: Cache::default(), profiles: Mutex::default() }
+        Engine {
+            storage,
+            root,
+            verifier,
+            clock,
+            random,
+            cache: Cache::default(),
+            profiles: Mutex::default(),
+            stretching: Pool::default(),
+        }
     }
 
     /// Carries out a request: finds its path, asks whether the caller may (acts judge their assertion themselves), acts. The

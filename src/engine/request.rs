@@ -1,6 +1,7 @@
 //! What every face translates into, and what it gets back. A face knows these types and no operation by name.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -128,19 +129,43 @@ impl Response {
     }
 }
 
+/// Codes in clear, as they stand in an answer. Wiped when the last holder lets go.
+pub enum Codes {
+    /// One.
+    One(CodeText),
+    /// A whole set, slot 1 first.
+    Set(Arc<[CodeText]>),
+}
+
+impl Codes {
+    /// The codes, slot 1 first.
+    pub fn all(&self) -> &[CodeText] {
+        match self {
+            Codes::One(code) => std::slice::from_ref(code),
+            Codes::Set(codes) => codes,
+        }
+    }
+}
+
+impl From<CodeText> for Codes {
+    fn from(code: CodeText) -> Self {
+        Codes::One(code)
+    }
+}
+
 /// Plaintext on its way out: a box that opens only against the audit's receipt, by value.
 pub struct Disclosure {
     field: &'static str,
-    code: CodeText,
+    codes: Codes,
 }
 
 impl Disclosure {
-    /// Boxes `code`, which will stand in the answer as `field`.
-    pub fn new(field: &'static str, code: CodeText) -> Self {
-        Disclosure { field, code }
+    /// Boxes `codes`, which will stand in the answer as `field`: one as a string, a set as a list.
+    pub fn new(field: &'static str, codes: impl Into<Codes>) -> Self {
+        Disclosure { field, codes: codes.into() }
     }
-    /// Opens the box: the field's name and the code.
-    pub fn open(self, _receipt: Recorded) -> (&'static str, CodeText) {
-        (self.field, self.code)
+    /// Opens the box: the field's name and the codes.
+    pub fn open(self, _receipt: Recorded) -> (&'static str, Codes) {
+        (self.field, self.codes)
     }
 }

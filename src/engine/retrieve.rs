@@ -85,6 +85,7 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
                 repeat: key,
                 claim: grant.single_use().map(|replay| (*replay).into()),
                 role: grant.role().to_owned(),
+                outcome: None,
             };
             let burnt = burn(attempt, &grant, want, &profile, handout, (generation, slot))?;
             // After the claim: an assertion that is used up must not mark anything.

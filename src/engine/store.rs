@@ -1,96 +1,43 @@
-//! `sets/:account`: a new set of codes comes in, sealed, and supersedes the former one.
+//! `sets/:account`: a new set of codes supersedes the former one. Escrowed codes come in and are sealed; issued ones are made
+//! here, shown once, and kept as verifiers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::auth::Grant;
+use crate::auth::{Grant, Refusal as No};
 use crate::crypto::envelope::{self, Place};
 use crate::crypto::secret::CodeText;
-use crate::domain::account::{Claimed, Standing};
-use crate::domain::code::{self, MAX_CODES};
-use crate::domain::fields::{Fields, Given};
-use crate::domain::name::record_name;
+use crate::domain::account::Standing;
+use crate::domain::alphabet::folded;
+use crate::domain::fingerprints::Remembered;
+use crate::domain::profile::{Keeping, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::role::Capability;
 use crate::domain::set::{Kind, Provider, Repeat, Set, Slot, Status};
-use crate::engine::ask::{Ask, MAX_TEXT, text};
+use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
-use crate::engine::request::{Request, Response};
+use crate::engine::request::{Codes, Disclosure, Request, Response};
 use crate::engine::transact::{Judged, Plan};
 use crate::engine::{Call, Engine, actor, ignored, keys, remote};
 use crate::error::{Error, Result};
 use crate::random;
+use body::{Body, Imported};
 
-/// The fields of `sets/:account` beside the shared ones.
-struct Body {
-    codes: Vec<CodeText>,
-    /// Canonical forms, slot 1 first.
-    plain: Vec<Zeroizing<String>>,
-    used: BTreeSet<u32>,
-    claimed: Claimed,
-    profile: Option<String>,
-    custody: Option<String>,
+mod body;
+
+/// What a try came to: the answer, and the codes of the set that it made, if it made them.
+struct Stored {
+    response: Response,
+    made: Option<Arc<[CodeText]>>,
 }
 
-impl Body {
-    fn read(fields: &mut Fields) -> Result<(Body, Vec<String>)> {
-        let codes = read_codes(fields)?;
-        let findings = code::lint(&codes);
-        if !findings.errors.is_empty() {
-            return Err(Error::field("codes", findings.errors.join("; ")));
-        }
-        let profile = fields.string("profile")?.value();
-        let body = Body {
-            plain: codes.iter().map(|code| code::canonical(code.expose())).collect(),
-            used: read_used(fields, codes.len())?,
-            codes,
-            claimed: Claimed {
-                cas: fields.integer("cas", 0, u32::MAX.into())?.value(),
-                bound_at: fields.time("bound_at")?.value(),
-                enrollment: fields.integer("enrollment", 0, u32::MAX.into())?.value(),
-            },
-            profile: profile.map(|name| record_name("profile", &name)).transpose()?,
-            custody: text(fields, "custody", MAX_TEXT)?,
-        };
-        Ok((body, findings.warnings))
-    }
-}
-
-fn read_codes(fields: &mut Fields) -> Result<Vec<CodeText>> {
-    match fields.take("codes") {
-        Given::Value(Value::Array(items)) if items.len() > MAX_CODES => {
-            Err(Error::field("codes", format_args!("at most {MAX_CODES} codes")))
-        }
-        Given::Value(Value::Array(items)) => items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| match item {
-                Value::String(text) => Ok(CodeText::new(Zeroizing::new(text))),
-                _ => Err(Error::field("codes", format_args!("code {} must be a JSON string", index + 1))),
-            })
-            .collect(),
-        // Lists may come as a text with commas, as a command line writes them.
-        Given::Value(Value::String(text)) => {
-            let text = Zeroizing::new(text);
-            Ok(text.split(',').map(|code| CodeText::new(Zeroizing::new(code.trim().to_owned()))).collect())
-        }
-        Given::Value(_) => Err(Error::field("codes", "a list of JSON strings, one code each")),
-        Given::Absent | Given::Reset => Err(Error::field(
-            "codes",
-            "the list of codes is missing (generating codes belongs to issued sets, not built yet)",
-        )),
-    }
-}
-
-fn read_used(fields: &mut Fields, count: usize) -> Result<BTreeSet<u32>> {
-    let mut used = BTreeSet::new();
-    for item in fields.list("used")?.value().unwrap_or_default() {
-        let slot = item.parse::<u32>().ok().filter(|slot| (1..=count as u64).contains(&u64::from(*slot)));
-        used.insert(slot.ok_or_else(|| Error::field("used", format_args!("slots from 1 to {count}")))?);
-    }
-    Ok(used)
+/// Codes drawn for a set, kept from try to try so that each is stretched once.
+struct Drawn {
+    by: Arc<Profile>,
+    codes: Arc<[CodeText]>,
 }
 
 /// Carries out `sets/:account`.
@@ -103,8 +50,14 @@ pub async fn store(engine: &Engine, call: Call) -> Result<Response> {
     let also = body.profile.iter().map(|name| format!("{}{name}", keys::PROFILES)).collect();
     let plan = Plan { account: &account, also };
     let judged = Judged { request: &request, ask: &ask, capability: Capability::Store };
-    let mut response =
-        engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &request, &ask, &body)).await?;
+    let mut drawn = None;
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &request, &ask, &body, &mut drawn);
+    let Stored { mut response, made } = engine.act(plan, judged, decide).await?;
+    if let Some(codes) = made {
+        response.disclosure = Some(Disclosure::new("codes", Codes::Set(codes)));
+        warnings
+            .push("these codes are shown this once: hand them over now; what is kept cannot give them back".to_owned());
+    }
     warnings.append(&mut response.warnings);
     response.warnings = warnings;
     Ok(response)
@@ -116,25 +69,33 @@ fn decide(
     request: &Request,
     ask: &Ask,
     body: &Body,
-) -> Result<Decision<Response>> {
+    drawn: &mut Option<Drawn>,
+) -> Result<Decision<Stored>> {
     let who = [grant.iss(), grant.subject(), grant.role()];
     let repeat = ask.repeat(&attempt.keyring, "store", attempt.name, &who);
-    if let Some(answer) = repeated(attempt, repeat.as_ref())? {
-        return Ok(Decision::Keep(answer));
+    if let Some(response) = repeated(attempt, repeat.as_ref())? {
+        return Ok(Decision::Keep(Stored { response, made: None }));
     }
     let profile_name = choose_profile(attempt, body)?;
     let profile = attempt.profile_named(&profile_name)?;
-    let demands = profile.demands(&body.codes);
-    if !demands.is_empty() {
-        return Err(Error::field("codes", demands.join("; ")));
+    fits(&profile, &profile_name, grant, request, body)?;
+    let mut claimed = body.claimed;
+    if profile.issues() {
+        // Made now, they belong to whatever enrollment is the latest: no old file can bring dead ones back.
+        let latest = u64::from(attempt.record.account.enrollment.number);
+        claimed.enrollment = claimed.enrollment.or(Some(latest));
     }
     let skew = attempt.settings.clock_skew;
-    let (generation, bound_at) = attempt.record.account.plan(body.claimed, attempt.now, skew, &profile)?;
-    let prints = fingerprints(attempt, body)?;
+    let (generation, bound_at) = attempt.record.account.plan(claimed, attempt.now, skew, &profile)?;
+    let known = body.imported.as_ref().map(|imported| fingerprints(attempt, imported)).transpose()?;
+    let texts = || ask.texts().chain(body.custody.as_deref().map(|text| ("custody", text)));
+    if body.imported.is_none() {
+        attempt.refuse_codes_in(texts())?;
+    }
     let mut set = Set {
         id: random::bytes(attempt.random).into(),
         generation,
-        kind: Kind::Escrowed,
+        kind: profile.kind,
         status: Status::Live,
         stored_at: attempt.now,
         bound_at,
@@ -144,17 +105,33 @@ fn decide(
         stored_by: grant.subject().to_owned(),
         slots: Vec::new(),
         dek: None,
+        keeping: None,
+        failures: None,
     };
-    seal(attempt, &mut set, body)?;
+    let mut made = None;
+    let (prints, lengths, used) = match (&body.imported, known) {
+        (Some(imported), Some(prints)) => {
+            seal(attempt, &mut set, imported)?;
+            (prints, lengths(&imported.plain), imported.used.len())
+        }
+        _ => {
+            let codes = draw(attempt, &profile, drawn);
+            let plain: Vec<_> = codes.iter().map(|code| folded(code.expose())).collect();
+            let prints = issue(attempt, &mut set, &plain, profile.verifier)?;
+            made = Some(codes);
+            (prints, lengths(&plain), 0)
+        }
+    };
+    let (count, keeping) = (set.slots.len(), set.keeping);
     let superseded = attempt.record.account.admit(set, &profile, attempt.now);
     let account = &mut attempt.record.account;
     account.profile = profile_name;
     account.deleted_at = None;
-    let lengths = body.plain.iter().filter_map(|plain| u16::try_from(plain.len()).ok()).collect();
-    account.fingerprints.remember(generation, &prints, lengths);
+    account.fingerprints.remember(Remembered { generation, prints: &prints, lengths, keeping });
     // Only now, so that a text is held against the codes it came with too.
-    let texts = ask.texts().chain(body.custody.as_deref().map(|text| ("custody", text)));
-    attempt.refuse_codes_in(texts)?;
+    if body.imported.is_some() {
+        attempt.refuse_codes_in(texts())?;
+    }
     attempt.bind_keyring = true;
     attempt.capped = true;
 
@@ -162,9 +139,15 @@ fn decide(
     entry.generation = Some(generation);
     entry.reason = ask.reason.clone();
     entry.ticket = ask.ticket.clone();
-    let count = body.codes.len();
-    entry.detail = Some(json!({"count": count, "used": body.used.len(), "superseded": superseded}).to_string());
-    let note = attempt.log(entry);
+    let mut detail = json!({"count": count, "used": used, "superseded": superseded});
+    if made.is_some() {
+        detail["kind"] = json!(Kind::Issued);
+    }
+    entry.detail = Some(detail.to_string());
+    let mut note = attempt.log(entry);
+    if made.is_some() {
+        note.insert("slot".to_owned(), (1..=count).collect());
+    }
     let mut response = Response::data(stored(attempt, generation, &superseded));
     response.note = note;
     if let Some(set) = attempt.record.account.set(generation)
@@ -172,7 +155,28 @@ fn decide(
     {
         response.warnings.push("the set is quarantined: it was bound too near the latest enrollment; release it with a reason once you have checked".to_owned());
     }
-    Ok(Decision::Write(response))
+    Ok(Decision::Write(Stored { response, made }))
+}
+
+/// Whether the request fits the kind of the profile.
+fn fits(profile: &Profile, name: &str, grant: &Grant, request: &Request, body: &Body) -> Result<()> {
+    match (profile.kind, &body.imported) {
+        (Kind::Escrowed, None) => {
+            Err(Error::field("codes", format_args!("the list of codes is missing; profile {name} does not make codes")))
+        }
+        (Kind::Escrowed, Some(imported)) => match profile.demands(&imported.codes) {
+            demands if demands.is_empty() => Ok(()),
+            demands => Err(Error::field("codes", demands.join("; "))),
+        },
+        (Kind::Issued, Some(_)) => {
+            Err(Error::field("codes", format_args!("profile {name} makes its codes itself; leave codes out")))
+        }
+        (Kind::Issued, None) if body.claimed.bound_at.is_some() => {
+            Err(Error::field("bound_at", "issued codes are bound when they are made; leave it out"))
+        }
+        (Kind::Issued, None) if grant.wrap_required() && request.wrap_ttl().is_none() => Err(No::Unwrapped.for_act()),
+        (Kind::Issued, None) => Ok(()),
+    }
 }
 
 /// The answer to a repeated request: recognised before `cas`, enrollment and fingerprints, and without codes.
@@ -184,7 +188,12 @@ fn repeated(attempt: &Attempt<'_>, repeat: Option<&Repeat>) -> Result<Option<Res
         return Err(Refusal::KeyReused.into());
     }
     let mut response = Response::data(stored(attempt, set.generation, &[]));
-    response.warnings.push("this request was carried out before; nothing was changed".to_owned());
+    response.warnings.push(match set.kind {
+        Kind::Escrowed => "this request was carried out before; nothing was changed".to_owned(),
+        Kind::Issued => "this request was carried out before and its codes are not shown again; if nobody has them, \
+                         make a new set under another idempotency_key"
+            .to_owned(),
+    });
     Ok(Some(response))
 }
 
@@ -201,24 +210,34 @@ fn choose_profile(attempt: &Attempt<'_>, body: &Body) -> Result<String> {
     }
 }
 
-/// Fingerprints of the new codes, none of which may have been here before.
-fn fingerprints(attempt: &Attempt<'_>, body: &Body) -> Result<Vec<[u8; 16]>> {
+/// Fingerprints of the new codes, none of which may have been here before, not even as an issued one.
+fn fingerprints(attempt: &mut Attempt<'_>, imported: &Imported) -> Result<Vec<[u8; 16]>> {
     let printer = attempt.keyring.fingerprinter(&attempt.record.account.id);
-    let prints: Vec<[u8; 16]> = body.plain.iter().map(|plain| printer.print(plain.as_bytes())).collect();
-    let known = attempt.record.account.fingerprints.known(&prints);
+    let prints: Vec<[u8; 16]> = imported.plain.iter().map(|plain| printer.print(plain.as_bytes())).collect();
+    let mut known = attempt.record.account.fingerprints.known(&prints);
+    let all = imported.codes.iter().map(|code| folded(code.expose())).enumerate();
+    let suspects: Vec<_> = all.filter(|(_, code)| attempt.record.account.fingerprints.may_be_stretched(code)).collect();
+    let verifiers = attempt.verifiers(&suspects.iter().map(|(_, code)| code.as_str()).collect::<Vec<_>>())?;
+    let stretched = attempt.record.account.fingerprints.known_stretched(&verifiers);
+    known.extend(stretched.into_iter().filter_map(|index| suspects.get(index)).map(|(place, _)| place));
     if known.is_empty() {
         return Ok(prints);
     }
+    known.sort_unstable();
     Err(Refusal::KnownCodes(known.into_iter().map(|index| index + 1).collect()).into())
 }
 
+fn lengths(plain: &[Zeroizing<String>]) -> BTreeSet<u16> {
+    plain.iter().filter_map(|plain| u16::try_from(plain.len()).ok()).collect()
+}
+
 /// Seals the codes that are not used up into the set's slots.
-fn seal(attempt: &Attempt<'_>, set: &mut Set, body: &Body) -> Result<()> {
-    let slots = body.codes.iter().zip(1u32..).filter(|(_, slot)| !body.used.contains(slot));
+fn seal(attempt: &Attempt<'_>, set: &mut Set, imported: &Imported) -> Result<()> {
+    let slots = imported.codes.iter().zip(1u32..).filter(|(_, slot)| !imported.used.contains(slot));
     let held: Vec<(u32, &CodeText)> = slots.map(|(code, slot)| (slot, code)).collect();
     let place = Place { account_id: &attempt.record.account.id, set_id: &set.id, generation: set.generation };
     let (dek, sealed) = envelope::seal_set(&attempt.keyring, &place, &held, attempt.random).map_err(Error::internal)?;
-    set.slots = vec![Slot::Used; body.codes.len()];
+    set.slots = vec![Slot::Used; imported.codes.len()];
     for (slot, code) in sealed {
         if let Some(place) = set.slots.get_mut(slot as usize - 1) {
             *place = Slot::Held(code);
@@ -226,6 +245,37 @@ fn seal(attempt: &Attempt<'_>, set: &mut Set, body: &Body) -> Result<()> {
     }
     set.dek = Some(dek);
     Ok(())
+}
+
+/// The codes of a new set: those of an earlier try, unless the profile has changed since.
+fn draw(attempt: &Attempt<'_>, profile: &Arc<Profile>, drawn: &mut Option<Drawn>) -> Arc<[CodeText]> {
+    match drawn {
+        Some(drawn) if drawn.by == *profile => drawn.codes.clone(),
+        _ => {
+            let codes: Arc<[CodeText]> = profile.draw(attempt.random).into();
+            *drawn = Some(Drawn { by: profile.clone(), codes: codes.clone() });
+            codes
+        }
+    }
+}
+
+/// Puts the verifiers of folded codes into the set's slots; answers them.
+fn issue(
+    attempt: &mut Attempt<'_>,
+    set: &mut Set,
+    plain: &[Zeroizing<String>],
+    keeping: Keeping,
+) -> Result<Vec<[u8; 16]>> {
+    let verifiers = match keeping {
+        Keeping::Argon2id => attempt.verifiers(&plain.iter().map(|code| code.as_str()).collect::<Vec<_>>())?,
+        Keeping::HmacSha256 => {
+            let printer = attempt.keyring.fingerprinter(&attempt.record.account.id);
+            plain.iter().map(|code| printer.print(code.as_bytes())).collect()
+        }
+    };
+    set.slots = verifiers.iter().map(|verifier| Slot::Issued((*verifier).into())).collect();
+    set.keeping = Some(keeping);
+    Ok(verifiers)
 }
 
 fn stored(attempt: &Attempt<'_>, generation: u32, superseded: &[u32]) -> Map<String, Value> {

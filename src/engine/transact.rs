@@ -8,10 +8,11 @@ use crate::domain::name::AccountName;
 use crate::domain::role::Capability;
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
-use crate::engine::attempt::{Attempt, Decision, Stored, profile_of};
+use crate::engine::attempt::{Attempt, Decision, Ground, Stored, profile_of};
 use crate::engine::cache::{Snapshot, storage_failed};
 use crate::engine::claimant::Claimant;
 use crate::engine::keys;
+use crate::engine::learned::Learned;
 use crate::engine::request::Request;
 use crate::error::{Error, Result};
 use crate::storage::{Found, Get, PutError, Revision};
@@ -77,13 +78,22 @@ impl Engine {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         let mut conflicts = HashMap::new();
         let mut unknown: Vec<([u8; 16], T)> = Vec::new();
+        let mut learned = Learned::default();
+        let fresh_id = crate::random::bytes(&*self.random);
         for tries in 0u32.. {
-            let (mut snapshot, stored) = self.read_for(&plan).await?;
+            let (mut snapshot, stored) = self.read_for(&plan, &learned.records).await?;
             if let Some((claimant, _)) = &mut judged {
                 claimant.prepare(self, &mut snapshot).await?;
             }
-            let mut attempt =
-                Attempt::begin(plan.account, stored, &snapshot, &conflicts, self.clock.now(), &*self.random)?;
+            let ground = Ground {
+                name: plan.account,
+                snapshot: &snapshot,
+                conflicts: &conflicts,
+                learned: &learned,
+                fresh_id: &fresh_id,
+                random: &*self.random,
+            };
+            let mut attempt = Attempt::begin(&ground, stored, self.clock.now())?;
             attempt.marks_burns = !self.storage.commits_together();
             if let Some(index) = unknown.iter().position(|(operation, _)| attempt.record.ledger.holds(operation)) {
                 return Ok(unknown.swap_remove(index).1);
@@ -92,7 +102,14 @@ impl Engine {
                 Some((claimant, judged)) => Some(claimant.judge(&snapshot, &act_of(judged, &attempt))?),
                 None => None,
             };
-            let answer = match decide(&mut attempt, grant)? {
+            let decided = decide(&mut attempt, grant);
+            let lacks = std::mem::take(&mut attempt.lacks);
+            if !lacks.is_empty() {
+                drop(attempt);
+                self.learn(lacks, &mut learned).await?;
+                continue;
+            }
+            let answer = match decided? {
                 Decision::Keep(answer) => return Ok(answer),
                 Decision::Write(answer) => answer,
             };
@@ -122,9 +139,9 @@ impl Engine {
     }
 
     /// Reads account, settings, key hierarchy and the profile; in one call where the profile is one of those last seen.
-    async fn read_for(&self, plan: &Plan<'_>) -> Result<(Snapshot, Option<Stored>)> {
+    async fn read_for(&self, plan: &Plan<'_>, more: &[String]) -> Result<(Snapshot, Option<Stored>)> {
         let mut wanted = vec![keys::KEYRING.to_owned(), keys::CONFIG.to_owned(), keys::account(plan.account)];
-        wanted.extend(plan.also.iter().cloned());
+        wanted.extend(plan.also.iter().chain(more).cloned());
         wanted.extend(self.recent_profiles());
         let mut snapshot = Snapshot::default();
         self.load(&mut snapshot, wanted).await?;

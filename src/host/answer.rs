@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::call::Token;
 use crate::auth::Caller;
-use crate::crypto::secret::CodeText;
+use crate::engine::request::Codes;
 use crate::error::{Error, Kind};
 use crate::sources::EventRefusal;
 
@@ -129,13 +129,13 @@ impl Envelope {
     pub fn carries_something(&self) -> bool {
         self.wrap_info.is_none() && (self.auth.is_some() || !matches!(self.data, Data::Null))
     }
-    /// Puts an opened code among the fields.
-    pub fn disclose(&mut self, field: &'static str, code: CodeText) {
+    /// Puts opened codes among the fields.
+    pub fn disclose(&mut self, field: &'static str, codes: Codes) {
         let fields = match std::mem::replace(&mut self.data, Data::Null) {
             Data::Fields(fields) | Data::Disclosed(fields, ..) => fields,
             Data::Null | Data::Unwrapped(_) => Map::new(),
         };
-        self.data = Data::Disclosed(fields, field, code);
+        self.data = Data::Disclosed(fields, field, codes);
     }
 }
 
@@ -145,8 +145,8 @@ pub enum Data {
     Null,
     /// An object.
     Fields(Map<String, Value>),
-    /// An object into which a code goes when the bytes are written, and no earlier.
-    Disclosed(Map<String, Value>, &'static str, CodeText),
+    /// An object into which codes go when the bytes are written, and no earlier.
+    Disclosed(Map<String, Value>, &'static str, Codes),
     /// The bytes of an unwrapped envelope after its request id, which stand for the whole rest of this one.
     Unwrapped(Zeroizing<Vec<u8>>),
 }

@@ -7,6 +7,7 @@ use super::call::Call;
 use super::pipeline::{no_audit, unrecorded};
 use super::route::Route;
 use super::visit::Acted;
+use super::wrapping::Draft;
 use super::{Unsealed, envelope};
 use crate::audit::{AuthInfo, RequestEntry, ResponseEntry, WrapInfo};
 use crate::error::{Error, Result};
@@ -21,10 +22,9 @@ pub(super) async fn conclude(
 ) -> Answer {
     let Acted { mut answer, note, disclosure } = acted;
     let mut original = None;
-    if let Some(ttl) = call.wrap_ttl {
-        if disclosure.is_some() {
-            return Refusal::from(Error::internal("a code that came bare though a wrapping was asked for")).into();
-        }
+    // Codes come into an answer against the receipt only, so it is wrapped after that.
+    let late = call.wrap_ttl.filter(|_| disclosure.is_some()).map(|ttl| open.wrappings.draft(&call.path, ttl));
+    if let (Some(ttl), None) = (call.wrap_ttl, &late) {
         match put_away(open, call, ttl, answer).await {
             Ok((kept, before)) => (answer, original) = (kept, before),
             Err(error) => answer = Refusal::from(error).into(),
@@ -48,8 +48,9 @@ pub(super) async fn conclude(
             subject: auth.told("subject"),
             ttl: Duration::from_secs(auth.lease_duration),
         }),
-        wrap_info: match &answer {
-            Answer::Logical(envelope) => envelope.wrap_info.as_ref().map(|info| WrapInfo {
+        wrap_info: match (&answer, &late) {
+            (_, Some(draft)) => Some(draft.announced()),
+            (Answer::Logical(envelope), None) => envelope.wrap_info.as_ref().map(|info| WrapInfo {
                 token: info.token.expose(),
                 accessor: &info.accessor,
                 ttl: Duration::from_secs(info.ttl),
@@ -62,9 +63,13 @@ pub(super) async fn conclude(
     match disclosure {
         Some(sealed) => match open.audit.disclosure(entry).await {
             Ok(receipt) => {
-                let (field, code) = sealed.open(receipt);
+                let (field, codes) = sealed.open(receipt);
                 if let Answer::Logical(envelope) = &mut answer {
-                    envelope.disclose(field, code);
+                    envelope.disclose(field, codes);
+                }
+                if let Some(draft) = late {
+                    answer = keep(open, draft, answer).await.unwrap_or_else(|error| Refusal::from(error).into());
+                    log(&answer, request.id);
                 }
             }
             Err(error) => {
@@ -105,6 +110,13 @@ async fn put_away(
         }
         other => Ok((other, None)),
     }
+}
+
+/// Puts an answer with opened codes away for the token of `draft`. If that fails the codes are lost, never shown bare.
+async fn keep(open: &Unsealed, draft: Draft, answer: Answer) -> Result<Answer> {
+    let Answer::Logical(envelope) = answer else { return Err(Error::internal("codes without an envelope")) };
+    open.wrappings.keep(&draft, &envelope::tail(&envelope)).await?;
+    Ok(Answer::Logical(Box::new(Envelope::wrapped(draft.into_info(None)))))
 }
 
 /// Tells the operator of failures that the caller cannot mend.

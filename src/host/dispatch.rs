@@ -21,7 +21,7 @@ pub(super) async fn act(visit: &Visit<'_>, route: &Route<'_>, data: Map<String, 
         return sys::describe::on_path(visit, route.engine_path());
     }
     match route {
-        Route::Engine(path, _) => engine(visit, path, route.discloses(), data).await,
+        Route::Engine(path, _) => engine(visit, path, route.wraps(), data).await,
         Route::Host(entry, _) if !entry.verbs.contains(&visit.verb) => Err(Refusal::unsupported_operation()),
         Route::Host(entry, rest) => {
             let mut acted = host(visit, entry.place, rest, data).await?;
@@ -59,14 +59,14 @@ pub(super) fn acted(response: Response, draft: Option<Draft>) -> Result<Acted, R
 async fn engine(
     visit: &Visit<'_>,
     path: &str,
-    discloses: Option<&str>,
+    wraps: Option<&str>,
     data: Map<String, Value>,
 ) -> Result<Acted, Refusal> {
     if matches!(visit.verb, Verb::Patch | Verb::Scan) {
         let known = paths::TABLE.iter().copied().flatten().any(|entry| entry.matches(path).is_some());
         return Err(if known { Refusal::unsupported_operation() } else { Refusal::unsupported_path() });
     }
-    let (draft, wrap) = match (visit.wrap_ttl, discloses) {
+    let (draft, wrap) = match (visit.wrap_ttl, wraps) {
         (Some(ttl), Some(account)) => {
             let draft = visit.open.wrappings.draft(visit.path, ttl);
             let wrap = visit.open.wrappings.for_slot(&draft, account)?;

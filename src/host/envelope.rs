@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::answer::{Auth, Data, Envelope, WrapInfo};
+use crate::engine::request::Codes;
 
 /// The whole envelope, keys in Vault's order, with the newline that ends it.
 pub fn bytes(envelope: Envelope) -> Zeroizing<Vec<u8>> {
@@ -63,7 +64,7 @@ fn tail_into(out: &mut Vec<u8>, envelope: &Envelope) {
     match &envelope.data {
         Data::Null | Data::Unwrapped(_) => out.extend_from_slice(b"null"),
         Data::Fields(fields) => object(out, fields, None),
-        Data::Disclosed(fields, name, code) => object(out, fields, Some((name, code.expose()))),
+        Data::Disclosed(fields, name, codes) => object(out, fields, Some((name, codes))),
     }
     out.extend_from_slice(b",\"wrap_info\":");
     match &envelope.wrap_info {
@@ -87,7 +88,10 @@ fn tail_into(out: &mut Vec<u8>, envelope: &Envelope) {
 /// Generous, so that the buffer does not move and leave copies of a code behind.
 fn capacity(envelope: &Envelope) -> usize {
     match &envelope.data {
-        Data::Disclosed(fields, _, code) => 1024 + 256 * fields.len() + 6 * code.expose().len() + text_size(fields),
+        Data::Disclosed(fields, _, codes) => {
+            let codes: usize = codes.all().iter().map(|code| 6 * code.expose().len() + 8).sum();
+            1024 + 256 * fields.len() + codes + text_size(fields)
+        }
         Data::Unwrapped(tail) => 128 + tail.len(),
         Data::Fields(_) | Data::Null => 1024,
     }
@@ -98,22 +102,36 @@ fn text_size(fields: &Map<String, Value>) -> usize {
     fields.iter().map(|(name, value)| 6 * (name.len() + value.as_str().map_or(64, str::len))).sum()
 }
 
-fn object(out: &mut Vec<u8>, fields: &Map<String, Value>, mut disclosed: Option<(&str, &str)>) {
+fn object(out: &mut Vec<u8>, fields: &Map<String, Value>, mut disclosed: Option<(&str, &Codes)>) {
     out.push(b'{');
     let mut first = true;
     for (name, value) in fields {
-        if let Some((field, code)) = disclosed.take_if(|(field, _)| *field < name.as_str()) {
+        if let Some((field, codes)) = disclosed.take_if(|(field, _)| *field < name.as_str()) {
             member(out, &mut first, field);
-            string(out, code);
+            disclosed_codes(out, codes);
         }
         member(out, &mut first, name);
         any(out, value);
     }
-    if let Some((field, code)) = disclosed {
+    if let Some((field, codes)) = disclosed {
         member(out, &mut first, field);
-        string(out, code);
+        disclosed_codes(out, codes);
     }
     out.push(b'}');
+}
+
+/// One code as a string, a set as a list.
+fn disclosed_codes(out: &mut Vec<u8>, codes: &Codes) {
+    match codes {
+        Codes::One(code) => string(out, code.expose()),
+        Codes::Set(codes) => {
+            for (index, code) in codes.iter().enumerate() {
+                out.push(if index == 0 { b'[' } else { b',' });
+                string(out, code.expose());
+            }
+            out.extend_from_slice(if codes.is_empty() { b"[]" } else { b"]" });
+        }
+    }
 }
 
 fn member(out: &mut Vec<u8>, first: &mut bool, name: &str) {
@@ -223,15 +241,21 @@ mod tests {
     fn a_code_stands_among_the_fields_and_the_buffer_does_not_move() {
         let code = "q\"\\\u{1}ä".repeat(40);
         for name in ["aaa", "code", "zzz"] {
-            let boxed = CodeText::new(Zeroizing::new(code.clone()));
-            let data = fields(serde_json::json!({"account": "a/b", "slot": 3}));
-            let envelope = Envelope::around(Data::Disclosed(data, name, boxed));
-            let reserved = capacity(&envelope);
-            let out = bytes(envelope);
-            assert!(out.len() <= reserved, "{} > {reserved}", out.len());
-            let read: Value = serde_json::from_slice(&out).unwrap();
-            assert_eq!(read["data"][name], code);
-            assert_eq!(read["data"]["slot"], 3);
+            let boxed = || CodeText::new(Zeroizing::new(code.clone()));
+            for (codes, wanted) in [
+                (Codes::One(boxed()), serde_json::json!(code)),
+                (Codes::Set([boxed(), boxed()].into()), serde_json::json!([code, code])),
+                (Codes::Set([].into()), serde_json::json!([])),
+            ] {
+                let data = fields(serde_json::json!({"account": "a/b", "slot": 3}));
+                let envelope = Envelope::around(Data::Disclosed(data, name, codes));
+                let reserved = capacity(&envelope);
+                let out = bytes(envelope);
+                assert!(out.len() <= reserved, "{} > {reserved}", out.len());
+                let read: Value = serde_json::from_slice(&out).unwrap();
+                assert_eq!(read["data"][name], wanted);
+                assert_eq!(read["data"]["slot"], 3);
+            }
         }
     }
 

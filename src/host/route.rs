@@ -55,6 +55,16 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// The account whose codes the engine gives out, or makes, and whose answer it must know to be wrapped.
+    pub(super) fn wraps(&self) -> Option<&str> {
+        match self {
+            Route::Engine(_, Ok(found)) if found.operation.need == paths::Need::Act(Capability::Store) => {
+                Some(&found.name)
+            }
+            _ => self.discloses(),
+        }
+    }
+
     /// Whether a write to this path may give out a code.
     pub(super) fn may_disclose(&self) -> bool {
         self.discloses().is_some() || matches!(self, Route::Host(entry, _) if entry.place == Place::Unwrap)

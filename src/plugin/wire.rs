@@ -12,7 +12,7 @@ use super::host::READ_ONLY;
 use super::proto::pb;
 use crate::audit::Recorded;
 use crate::auth::Caller;
-use crate::engine::request::{Body, Face, Operation, Request, Response};
+use crate::engine::request::{Body, Codes, Face, Operation, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::http::json;
 use crate::random::{self, OsRandom};
@@ -93,13 +93,17 @@ pub fn reply(answer: Result<Response>) -> pb::HandleRequestReply {
     let data = match response.body {
         Body::Data(mut data) => {
             let Some(disclosure) = response.disclosure else { return answered(&Value::Object(data), warnings) };
-            let (field, code) = disclosure.open(Recorded::by_the_mounting_host());
-            data.insert(field.to_owned(), Value::String(code.expose().to_owned()));
+            let (field, codes) = disclosure.open(Recorded::by_the_mounting_host());
+            let mut copies: Vec<Value> =
+                codes.all().iter().map(|code| Value::String(code.expose().to_owned())).collect();
+            let shown = match codes {
+                Codes::One(_) => copies.pop().unwrap_or_default(),
+                Codes::Set(_) => Value::Array(copies),
+            };
+            data.insert(field.to_owned(), shown);
             let mut data = Value::Object(data);
             let reply = answered(&data, warnings);
-            if let Some(Value::String(copy)) = data.get_mut(field) {
-                copy.zeroize();
-            }
+            wipe(data.get_mut(field));
             return reply;
         }
         Body::Empty if warnings.is_empty() => return pb::HandleRequestReply::default(),
@@ -109,6 +113,15 @@ pub fn reply(answer: Result<Response>) -> pb::HandleRequestReply {
         Body::Wrapped => return refused(&Error::internal("an answer was wrapped that only the host can wrap")),
     };
     answered(&data, warnings)
+}
+
+/// Wipes the copies that were made of codes.
+fn wipe(shown: Option<&mut Value>) {
+    match shown {
+        Some(Value::String(copy)) => copy.zeroize(),
+        Some(Value::Array(copies)) => copies.iter_mut().for_each(|copy| wipe(Some(copy))),
+        _ => {}
+    }
 }
 
 /// An answer with `data`, which the host passes on as the client's `data`.

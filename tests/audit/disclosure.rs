@@ -24,8 +24,8 @@ async fn a_disclosure_is_on_the_disk_before_its_receipt_exists() {
     assert_eq!(line["type"], "response");
     assert_eq!(line["disclosed"], true);
     assert_eq!(line["response"]["disclosure"], json!(act.note));
-    let (field, code) = Disclosure::new("code", CodeText::new(Zeroizing::new("a-code".into()))).open(receipt);
-    assert_eq!((field, code.expose()), ("code", "a-code"));
+    let (field, codes) = Disclosure::new("code", CodeText::new(Zeroizing::new("a-code".into()))).open(receipt);
+    assert_eq!((field, codes.all()[0].expose()), ("code", "a-code"));
 }
 
 #[tokio::test]

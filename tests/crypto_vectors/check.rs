@@ -166,6 +166,20 @@ fn macs() {
         assert_eq!(plain::hmac(&hex(&v["fingerprint_key"]), &input)[..16], hex(&print["fingerprint"]));
         assert_eq!(ring.fingerprinter(&bytes(&print["account_id"])).print(&canonical)[..], hex(&print["fingerprint"]));
     }
+    assert_eq!(list(&v["verifiers"]).len(), 2);
+    for verifier in list(&v["verifiers"]) {
+        let (account, folded) = (hex(&verifier["account_id"]), hex(&verifier["folded"]));
+        let salt = plain::layout("verifier/salt", &mount, &[&account]);
+        assert_eq!(salt, hex(&verifier["salt"]));
+        let stretched = plain::argon2id(&folded, &salt);
+        assert_eq!(stretched, hex(&verifier["stretched"]));
+        let input = plain::layout("verifier", &mount, &[&account, &stretched]);
+        assert_eq!(input, hex(&verifier["input"]));
+        assert_eq!(plain::hmac(&hex(&v["fingerprint_key"]), &input)[..16], hex(&verifier["verifier"]));
+        let account = bytes(&verifier["account_id"]);
+        let made = ring.stretcher(&account).stretch(std::str::from_utf8(&folded).unwrap()).unwrap();
+        assert_eq!(ring.verifier(&account, &made)[..], hex(&verifier["verifier"]));
+    }
     let mut purposes = HashPurpose::ALL.to_vec();
     for hash in list(&v["hashes"]) {
         let name = hash["purpose"].as_str().unwrap();

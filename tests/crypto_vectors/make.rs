@@ -202,6 +202,19 @@ fn macs(draws: &Draws, ring: &Keyring, keyring: &Value) -> Value {
             "fingerprint": hex_of(ring.fingerprinter(&account).print(canonical.as_bytes())),
         })
     };
+    let verifier = |folded: &str| {
+        let salt = plain::layout("verifier/salt", &mount, &[&account]);
+        let stretched = plain::argon2id(folded.as_bytes(), &salt);
+        let made = ring.stretcher(&account).stretch(folded).unwrap();
+        json!({
+            "account_id": hex_of(account),
+            "folded": hex_of(folded),
+            "salt": hex_of(&salt),
+            "stretched": hex_of(&stretched),
+            "input": hex_of(plain::layout("verifier", &mount, &[&account, &stretched])),
+            "verifier": hex_of(ring.verifier(&account, &made)),
+        })
+    };
     let hash = |purpose: HashPurpose| {
         let parts: [&[u8]; 3] = [b"first", b"", purpose.label().as_bytes()];
         let fields: [&[u8]; 4] = [&plain::number(3), parts[0], parts[1], parts[2]];
@@ -218,6 +231,7 @@ fn macs(draws: &Draws, ring: &Keyring, keyring: &Value) -> Value {
         "ledger": [first, second, config],
         "fingerprint_key": keyring["entries"][4]["key"],
         "fingerprints": (["a1b2cd3e4f", "12345678", "ключ"].map(fingerprint)),
+        "verifiers": (["7kq29m2pxw4tb8hd", "01234567890123456789"].map(verifier)),
         "token_hash_key": keyring["entries"][5]["key"],
         "hashes": (HashPurpose::ALL.map(hash)),
     })

@@ -38,6 +38,16 @@ pub fn hmac(key: &[u8], input: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+/// argon2id, version 1.3: 19 MiB, two passes, one lane, 32 bytes.
+pub fn argon2id(secret: &[u8], salt: &[u8]) -> Vec<u8> {
+    let params = argon2::Params::new(19_456, 2, 1, Some(32)).unwrap();
+    let mut out = vec![0; 32];
+    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_into(secret, salt, &mut out)
+        .unwrap();
+    out
+}
+
 /// AES-256-GCM: ciphertext, then tag.
 pub fn gcm(key: &[u8], nonce: &[u8], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let nonce = nonce.try_into().unwrap();

@@ -13,7 +13,7 @@ use sparekey::clock::{Clock, SettableClock};
 use sparekey::crypto::keyring::Keyring;
 use sparekey::crypto::secret::Key;
 use sparekey::domain::time::Timestamp;
-use sparekey::engine::request::{Body, Face, Operation, Request, Response, Wrap};
+use sparekey::engine::request::{Body, Codes, Face, Operation, Request, Response, Wrap};
 use sparekey::engine::{Engine, EngineParts};
 use sparekey::error::{Error, Kind};
 use sparekey::random::{OsRandom, SeededRandom};
@@ -57,6 +57,8 @@ pub struct Answer {
     pub status: u16,
     pub data: Value,
     pub code: Option<String>,
+    /// A whole set, where one was shown.
+    pub codes: Vec<String>,
     pub warnings: Vec<String>,
     pub error: String,
 }
@@ -238,6 +240,7 @@ impl Bench {
                 status: error.kind().status(),
                 data: Value::Null,
                 code: None,
+                codes: Vec::new(),
                 warnings: Vec::new(),
                 error: error.public().to_owned(),
             },
@@ -265,13 +268,14 @@ impl Bench {
                     wrap_info: None,
                     note: &response.note,
                 };
-                let code = match response.disclosure.take() {
-                    None => None,
-                    Some(boxed) => {
-                        let receipt = self.broker.disclosure(entry).await.unwrap();
-                        Some(boxed.open(receipt).1.expose().to_owned())
+                let (mut code, mut codes) = (None, Vec::new());
+                if let Some(boxed) = response.disclosure.take() {
+                    let receipt = self.broker.disclosure(entry).await.unwrap();
+                    match boxed.open(receipt).1 {
+                        Codes::One(one) => code = Some(one.expose().to_owned()),
+                        Codes::Set(set) => codes = set.iter().map(|code| code.expose().to_owned()).collect(),
                     }
-                };
+                }
                 let (status, data) = match response.body {
                     Body::Data(data) => (200, Value::Object(data)),
                     Body::Empty => (204, Value::Null),
@@ -279,7 +283,7 @@ impl Bench {
                     Body::EventError { err, description } => (400, json!({"err": err, "description": description})),
                     Body::Wrapped => (200, json!("wrapped")),
                 };
-                Answer { status, data, code, warnings: response.warnings, error: String::new() }
+                Answer { status, data, code, codes, warnings: response.warnings, error: String::new() }
             }
         }
     }

@@ -14,6 +14,7 @@ mod fake_host;
 mod format;
 mod harness;
 mod host;
+mod issued;
 mod lapse;
 mod once;
 mod record;

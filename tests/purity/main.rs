@@ -62,6 +62,7 @@ const ALLOWED: &[&str] = &[
     "aes_gcm::Aes256Gcm",
     "aes_gcm::KeyInit",
     "aes_gcm::aead::AeadInOut",
+    "argon2",
     "aws_lc_rs::signature",
     "hkdf::Hkdf",
     "hmac",

@@ -172,6 +172,15 @@ impl Draft {
             ttl: self.ttl,
         }
     }
+    /// What audit says of the wrapping before the answer is kept.
+    pub fn announced(&self) -> crate::audit::WrapInfo<'_> {
+        crate::audit::WrapInfo {
+            token: self.token.expose(),
+            accessor: &self.accessor,
+            ttl: self.ttl,
+            creation_path: &self.creation_path,
+        }
+    }
     /// What the caller gets in place of the answer, once it is kept.
     pub fn into_info(self, wrapped_accessor: Option<String>) -> WrapInfo {
         WrapInfo {
