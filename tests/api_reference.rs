@@ -202,6 +202,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Alive(2),
         Refusal::OnlyVerified,
         Refusal::OnlyRetrieved,
+        Refusal::NoProvider(2),
         Refusal::NotDispensed { slot: 4, state: "held" },
         Refusal::NoGeneration(9),
         Refusal::NoSlot { slot: 11, count: 10 },
@@ -227,6 +228,7 @@ fn refusals() -> Vec<Refusal> {
             Refusal::TextHoldsCode(_) | Refusal::KeyReused | Refusal::AssertionUsed => {}
             Refusal::WrapTooLong { .. } | Refusal::NotDispensed { .. } => {}
             Refusal::NotLocked | Refusal::Alive(_) | Refusal::OnlyVerified | Refusal::OnlyRetrieved => {}
+            Refusal::NoProvider(_) => {}
         }
     }
     all

@@ -260,6 +260,16 @@ impl Account {
         Ok((set.generation, number(index)))
     }
 
+    /// Changes the set of this generation.
+    pub fn change_set(
+        &mut self,
+        generation: u32,
+        change: impl FnOnce(Set) -> Result<Set, Refusal>,
+    ) -> Result<(), Refusal> {
+        let set = self.set_mut(generation).ok_or(Refusal::NoGeneration(generation.into()))?;
+        *set = change(set.clone())?;
+        Ok(())
+    }
     /// Changes one slot and answers what `change` answers. The slot must exist.
     pub fn change_slot<T>(
         &mut self,

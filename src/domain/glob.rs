@@ -118,6 +118,35 @@ impl Glob {
         self.fill(claims).is_some_and(|filled| matches(&filled, account.as_str().as_bytes()))
     }
 
+    /// Whether the pattern could match `account` with some claims or other: a claim may be any run of characters without `/`.
+    pub fn could_match(&self, account: &AccountName) -> bool {
+        let name = account.as_str().as_bytes();
+        // Where in the name the parts so far may end: one pass a part, whatever the pattern.
+        let mut ends = vec![false; name.len() + 1];
+        ends[0] = true;
+        for part in &self.0 {
+            let mut next = vec![false; name.len() + 1];
+            let mut open = false;
+            for (at, reached) in ends.iter().enumerate() {
+                open |= reached;
+                match part {
+                    Part::Any => next[at] = open,
+                    Part::Text(text) if *reached && name[at..].starts_with(text.as_bytes()) => {
+                        next[at + text.len()] = true;
+                    }
+                    Part::Text(_) => {}
+                    Part::Claim(_) if at < name.len() => {
+                        open &= name[at] != b'/';
+                        next[at + 1] = open;
+                    }
+                    Part::Claim(_) => {}
+                }
+            }
+            ends = next;
+        }
+        ends[name.len()]
+    }
+
     /// Whether some account whose name begins with `prefix` could match: for listing folder by folder.
     pub fn reaches(&self, prefix: &str, claims: Claims<'_>) -> bool {
         self.fill(claims).is_some_and(|filled| reaches(&filled, prefix.as_bytes()))

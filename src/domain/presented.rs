@@ -45,7 +45,7 @@ impl Account {
     }
     /// The code of a slot is used up. It ends the row of wrong ones.
     pub fn consume(&mut self, generation: u32, slot: u32, used: Use) -> Result<(), Refusal> {
-        self.change_slot(generation, slot, |held| held.consume(slot, used))?;
+        self.change_slot(generation, slot, |held| Ok((held.consume(slot, used)?, ())))?;
         self.failures = None;
         Ok(())
     }
@@ -55,6 +55,16 @@ impl Account {
             set.failures = Some(set.failures.unwrap_or(0).saturating_add(1));
         }
         self.failures.get_or_insert_default().count(profile.limits(), now)
+    }
+    /// An operator ends the row of wrong codes; answers how many there were. Refused while no lock stands.
+    pub fn unlock(&mut self, now: Timestamp) -> Result<u32, Refusal> {
+        match (self.lock(now), self.failures.take()) {
+            (Some(_), Some(failures)) => Ok(failures.in_a_row),
+            (_, failures) => {
+                self.failures = failures;
+                Err(Refusal::NotLocked)
+            }
+        }
     }
     /// The presented code that was accepted under this key. A key binds the whole request, the code included.
     pub fn accepted(&self, key: &Repeat) -> Result<Option<Accepted<'_>>, Refusal> {

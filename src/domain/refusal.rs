@@ -60,6 +60,8 @@ pub enum Refusal {
     },
     /// The slot is spent.
     SlotSpent(u64),
+    /// The set was issued here: there is no provider beside us.
+    NoProvider(u32),
     /// The code of this slot has not left, so nothing became of it.
     NotDispensed {
         /// Which slot.
@@ -115,7 +117,7 @@ impl Refusal {
             Refusal::NotQuarantined(_) => "not-quarantined",
             Refusal::NotLocked => "not-locked",
             Refusal::Alive(_) => "alive",
-            Refusal::OnlyVerified => "issued",
+            Refusal::OnlyVerified | Refusal::NoProvider(_) => "issued",
             Refusal::OnlyRetrieved => "escrowed",
             Refusal::NoGeneration(_) => "generation",
             Refusal::NoSlot { .. }
@@ -184,6 +186,9 @@ impl fmt::Display for Refusal {
             Refusal::OnlyRetrieved => f.write_str(
                 "the codes of this set were issued elsewhere: only who issued them can verify one; retrieve/ gives one, check/ says whether a code is among them",
             ),
+            Refusal::NoProvider(generation) => {
+                write!(f, "generation {generation} was issued here: its end here is the end of it, and nobody else has to confirm it")
+            }
             Refusal::NotDispensed { slot, state } => {
                 write!(f, "the code of slot {slot} is {state}: only a code that left has an outcome")
             }

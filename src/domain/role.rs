@@ -19,12 +19,20 @@ pub enum Capability {
     Store,
     /// Dispense a code.
     Retrieve,
+    /// Report what became of a dispensed code.
+    Outcome,
+    /// Consume a presented code.
+    Verify,
+    /// Ask whether a code is one of the account's.
+    Check,
     /// Report an enrollment.
     Enroll,
     /// End a set.
     Revoke,
     /// Let a quarantined set live again.
     Release,
+    /// Say that the provider, too, invalidated a set.
+    Confirm,
     /// Read an account's metadata.
     Read,
     /// List accounts.
@@ -37,28 +45,36 @@ pub enum Capability {
 
 impl Capability {
     /// All of them, in the order in which they are named in messages.
-    pub const ALL: [Capability; 9] = [
+    pub const ALL: [Capability; 13] = [
         Capability::Store,
         Capability::Retrieve,
+        Capability::Outcome,
+        Capability::Verify,
+        Capability::Check,
         Capability::Enroll,
         Capability::Revoke,
         Capability::Release,
+        Capability::Confirm,
         Capability::Read,
         Capability::List,
         Capability::History,
         Capability::Administer,
     ];
     /// Names that are kept for operations which do not exist yet.
-    const LATER: [&str; 7] = ["outcome", "verify", "check", "issue", "confirm", "approve", "report"];
+    const LATER: [&str; 3] = ["issue", "approve", "report"];
 
     /// Its name on the wire and in the ledger.
     pub const fn name(self) -> &'static str {
         match self {
             Capability::Store => "store",
             Capability::Retrieve => "retrieve",
+            Capability::Outcome => "outcome",
+            Capability::Verify => "verify",
+            Capability::Check => "check",
             Capability::Enroll => "enroll",
             Capability::Revoke => "revoke",
             Capability::Release => "release",
+            Capability::Confirm => "confirm",
             Capability::Read => "read",
             Capability::List => "list",
             Capability::History => "history",
@@ -76,7 +92,7 @@ impl Capability {
         let known: Vec<_> = Self::ALL.iter().map(|known| known.name()).collect();
         Err(Error::field("operations", format_args!("{name:?} is none of {}", known.join(", "))))
     }
-    /// Whether a code leaves with the answer.
+    /// Whether a code of a stored set leaves with the answer.
     pub const fn discloses(self) -> bool {
         matches!(self, Capability::Retrieve)
     }

@@ -143,6 +143,10 @@ impl Rule {
     pub fn covers(&self, account: &AccountName, claims: Claims<'_>) -> bool {
         self.accounts.iter().any(|glob| glob.matches(account, claims))
     }
+    /// Whether a pattern of `accounts` could match `account` for somebody.
+    pub fn could_cover(&self, account: &AccountName) -> bool {
+        self.accounts.iter().any(|glob| glob.could_match(account))
+    }
     /// Whether an account whose name begins with `prefix` could be covered: shows a folder in a list, or hides it.
     pub fn reaches(&self, prefix: &str, claims: Claims<'_>) -> bool {
         self.accounts.iter().any(|glob| glob.reaches(prefix, claims))

@@ -162,18 +162,16 @@ impl Slot {
         }
     }
     /// Accepts the presented code of this slot. Only one that was not accepted before.
-    pub fn consume(self, slot: u32, accepted: Use) -> Result<(Slot, ()), Refusal> {
+    pub fn consume(self, slot: u32, accepted: Use) -> Result<Slot, Refusal> {
         match self {
-            Slot::Issued(_) => Ok((Slot::Consumed(accepted), ())),
+            Slot::Issued(_) => Ok(Slot::Consumed(accepted)),
             _ => Err(Refusal::SlotSpent(slot.into())),
         }
     }
     /// Notes what became of the code. Only one that left has an outcome.
-    pub fn report(self, slot: u32, outcome: Outcome) -> Result<(Slot, ()), Refusal> {
+    pub fn report(self, slot: u32, outcome: Outcome) -> Result<Slot, Refusal> {
         match self {
-            Slot::Dispensed(handout, code) => {
-                Ok((Slot::Dispensed(Handout { outcome: Some(outcome), ..handout }, code), ()))
-            }
+            Slot::Dispensed(handout, code) => Ok(Slot::Dispensed(Handout { outcome: Some(outcome), ..handout }, code)),
             other => Err(Refusal::NotDispensed { slot: slot.into(), state: other.word() }),
         }
     }

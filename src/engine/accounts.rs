@@ -6,6 +6,7 @@ use crate::auth::Caller;
 use crate::domain::about::About;
 use crate::domain::fields::{Fields, Given};
 use crate::domain::name::{AccountName, record_name};
+use crate::domain::profile::Profile;
 use crate::engine::ask::checked_text;
 use crate::engine::attempt::{Attempt, Decision, Stored, profile_of};
 use crate::engine::cache::{Snapshot, storage_failed};
@@ -34,7 +35,12 @@ pub async fn read(engine: &Engine, call: Call) -> Result<Response> {
     let profile = snapshot.profile(profile_of(&stored.record.account, &settings));
     let now = engine.clock.now();
     stored.record.account.settle(now);
-    let mut response = Response::data(metadata::show(&name, &stored.record.account, profile.as_deref(), now));
+    let protects = match profile.as_deref().is_some_and(Profile::issues) {
+        true => &[],
+        false => stored.record.account.about.protects.as_slice(),
+    };
+    let circular = engine.is_circular(&name, protects).await?;
+    let mut response = Response::data(metadata::show(&name, &stored.record.account, profile.as_deref(), now, circular));
     if profile.is_none() {
         response
             .warnings

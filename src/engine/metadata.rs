@@ -9,8 +9,14 @@ use crate::domain::set::{Kind, Provider, Set, Slot, Status};
 use crate::domain::throttle::{Failures, Lock};
 use crate::domain::time::Timestamp;
 
-/// The metadata of an account.
-pub fn show(name: &AccountName, account: &Account, profile: Option<&Profile>, now: Timestamp) -> Map<String, Value> {
+/// The metadata of an account. `circular`: whether the way to its codes needs what they are there to save.
+pub fn show(
+    name: &AccountName,
+    account: &Account,
+    profile: Option<&Profile>,
+    now: Timestamp,
+    circular: bool,
+) -> Map<String, Value> {
     let default = Profile::default();
     let rules = profile.unwrap_or(&default);
     let live = account.live();
@@ -42,7 +48,9 @@ pub fn show(name: &AccountName, account: &Account, profile: Option<&Profile>, no
         }),
     );
     put("failures", json!(account.failures.map(|failures| show_failures(&failures, now))));
-    put("warnings", json!(warnings(account, active, live, rules, now)));
+    let mut warnings = warnings(account, active, live, rules, now);
+    warnings.extend(circular.then_some("circular"));
+    put("warnings", json!(warnings));
     put("sets", Value::Array(account.sets.iter().map(|set| show_set(set, account, rules, now)).collect()));
     map
 }
@@ -75,12 +83,17 @@ fn warnings(
     found
 }
 
-fn show_set(set: &Set, account: &Account, rules: &Profile, now: Timestamp) -> Value {
-    let (status, cause) = match account.standing(set, rules, now) {
+/// How a set stands, in words, and why it is over if it is.
+pub fn status(set: &Set, account: &Account, rules: &Profile, now: Timestamp) -> (&'static str, Option<&'static str>) {
+    match account.standing(set, rules, now) {
         Standing::Active => ("active", None),
         Standing::Quarantined => ("quarantined", None),
         Standing::Over(cause) => (cause.status(), Some(cause.word())),
-    };
+    }
+}
+
+fn show_set(set: &Set, account: &Account, rules: &Profile, now: Timestamp) -> Value {
+    let (status, cause) = status(set, account, rules, now);
     let ended_at = match set.status {
         Status::Ended(end) => Some(end.at.to_string()),
         Status::Live => None,

@@ -20,11 +20,16 @@ use crate::random::Random;
 use crate::storage::Storage;
 
 pub mod accounts;
+pub mod archived;
 pub mod ask;
 pub mod attempt;
+pub mod burn;
 pub mod cache;
+pub mod check;
+pub mod circle;
 pub mod claimant;
 pub mod configuration;
+pub mod confirm;
 pub mod enroll;
 pub mod events;
 pub mod existence;
@@ -34,7 +39,9 @@ pub mod keys;
 pub mod learned;
 pub mod login;
 pub mod metadata;
+pub mod outcome;
 pub mod paths;
+pub mod presented;
 pub mod record;
 pub mod repeat;
 pub mod request;
@@ -48,6 +55,7 @@ pub mod store;
 pub mod stretching;
 pub mod transact;
 pub mod unwrap;
+pub mod verify;
 
 /// Profiles that are read along with every account.
 const RECENT_PROFILES: usize = 8;

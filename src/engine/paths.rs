@@ -5,7 +5,10 @@ use crate::domain::profile::Profile;
 use crate::domain::role::{Capability, Role};
 use crate::engine::request::{Operation, Response};
 use crate::engine::schema::{self, Field};
-use crate::engine::{Call, Engine, accounts, configuration, enroll, events, history, retrieve, revoke, sources, store};
+use crate::engine::{
+    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, retrieve, revoke, sources,
+    store, verify,
+};
 use crate::error::{Error, Kind, Result};
 use crate::sources::Source;
 use crate::storage::BoxFuture;
@@ -123,7 +126,7 @@ const PROFILES: [Path; 2] = folder!(
 const ROLES: [Path; 2] = folder!("roles", Role, schema::ROLE_FIELDS, "JWT-scoped roles.", configuration::read::<Role>);
 const SOURCES: [Path; 2] = folder!("sources", Source, schema::SOURCE, "Who may tell of enrollments.", sources::read);
 
-const REST: [Path; 10] = [
+const REST: [Path; 14] = [
     Path {
         prefix: "config",
         variable: Variable::None,
@@ -170,7 +173,7 @@ const REST: [Path; 10] = [
             Update,
             Need::Act(Capability::Store),
             schema::STORE,
-            "Stores a new set; it supersedes the former one.",
+            "Stores a new set, or makes one; it supersedes the former one.",
             store::store
         )],
     },
@@ -184,6 +187,42 @@ const REST: [Path; 10] = [
             schema::RETRIEVE,
             "Dispenses one code.",
             retrieve::retrieve
+        )],
+    },
+    Path {
+        prefix: "outcome",
+        variable: Variable::Rest("account"),
+        about: "What became of a dispensed code.",
+        operations: &[op!(
+            Update,
+            Need::Act(Capability::Outcome),
+            schema::OUTCOME,
+            "Notes it and says what to do now; a refused code raises an alarm.",
+            outcome::outcome
+        )],
+    },
+    Path {
+        prefix: "verify",
+        variable: Variable::Rest("account"),
+        about: "Codes that were issued here, presented for use.",
+        operations: &[op!(
+            Update,
+            Need::Act(Capability::Verify),
+            schema::VERIFY,
+            "Consumes a presented code: valid or not.",
+            verify::verify
+        )],
+    },
+    Path {
+        prefix: "check",
+        variable: Variable::Rest("account"),
+        about: "Whether a code is one of the account's.",
+        operations: &[op!(
+            Update,
+            Need::Act(Capability::Check),
+            schema::CHECK,
+            "Says in which set, where and in what state; burns nothing.",
+            check::check
         )],
     },
     Path {
@@ -201,8 +240,20 @@ const REST: [Path; 10] = [
     Path {
         prefix: "release",
         variable: Variable::Rest("account"),
-        about: "Letting a quarantined set live again.",
+        about: "Letting a quarantined set live again, or unlocking an account after wrong codes.",
         operations: &[op!(Update, Need::Act(Capability::Release), schema::RELEASE, "Releases it.", revoke::release)],
+    },
+    Path {
+        prefix: "confirm",
+        variable: Variable::Rest("account"),
+        about: "The provider's side of a set that ended.",
+        operations: &[op!(
+            Update,
+            Need::Act(Capability::Confirm),
+            schema::CONFIRM,
+            "Notes that the provider, too, invalidated the set.",
+            confirm::confirm
+        )],
     },
     Path {
         prefix: "history",
@@ -234,7 +285,7 @@ const REST: [Path; 10] = [
 pub static TABLE: [&[Path]; 5] = [&ISSUERS, &PROFILES, &ROLES, &SOURCES, &REST];
 
 /// Paths that are planned and not built: they are refused by name.
-const LATER: &[&str] = &["outcome", "verify", "check", "issue", "confirm", "approvals", "report", "config/keys"];
+const LATER: &[&str] = &["issue", "approvals", "report", "config/keys"];
 
 /// A path that was found.
 pub struct Match {

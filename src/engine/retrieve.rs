@@ -18,6 +18,7 @@ use crate::domain::set::{Handout, Set, Slot};
 use crate::domain::time::Timestamp;
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::burn::{self, Mark};
 use crate::engine::repeat::{self, Earlier};
 use crate::engine::request::{Body, Disclosure, Request, Response};
 use crate::engine::transact::{Judged, Plan};
@@ -105,22 +106,15 @@ fn choose(
 ) -> Result<(u32, u32, Option<Write>)> {
     loop {
         let (generation, slot) = attempt.record.account.choose(profile, want.slot, attempt.now)?;
-        if !attempt.marks_burns {
-            return Ok((generation, slot, None));
-        }
-        let set = attempt.record.account.set(generation).ok_or(Refusal::NoGeneration(generation.into()))?;
-        let key = keys::burn(&set.id, slot);
-        let act = record::encode(&mark_of(attempt, grant, want));
-        let marker = match attempt.in_the_way(&key) {
-            None => Write::create(key, act, attempt.random),
-            Some((marked, revision)) if *marked == act => Write::check(key, *revision),
-            Some(_) => {
+        let act = mark_of(attempt, grant, want);
+        match burn::mark(attempt, generation, slot, &act)? {
+            Mark::None => return Ok((generation, slot, None)),
+            Mark::Ours(marker) => return Ok((generation, slot, Some(marker))),
+            Mark::Taken => {
                 let now = attempt.now;
                 attempt.record.account.change_slot(generation, slot, |held| Ok((held.void(now), ())))?;
-                continue;
             }
-        };
-        return Ok((generation, slot, Some(marker)));
+        }
     }
 }
 

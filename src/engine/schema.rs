@@ -47,6 +47,11 @@ const REASON: Field = field("reason", Text, "Why; stays in the account's history
 const TICKET: Field = field("ticket", Text, "The ticket this belongs to.");
 const KEY: Field =
     field("idempotency_key", Text, "Repeating the same request with the same key never costs another code.");
+const REPLY_KEY: Field = field(
+    "idempotency_key",
+    Text,
+    "The same request with the same key gets the same answer again for a while, though the code is consumed.",
+);
 const GENERATION: Field = field("generation", Integer, "Which set; the current one if absent.");
 const AFTER: Field = field("after", Text, "List entries after this one only.");
 const LIMIT: Field = field("limit", Integer, "At most so many entries.");
@@ -131,7 +136,11 @@ pub const ROLE_FIELDS: &[Field] = &[
     field("bound_claims_type", Text, "string or glob [string]."),
     field("user_claim", Text, "The claim that names the subject [sub]."),
     required("accounts", List, "Accounts it covers: globs, {{claim}} templates."),
-    required("operations", List, "store, retrieve, enroll, revoke, release, read, list, history, administer."),
+    required(
+        "operations",
+        List,
+        "store, retrieve, outcome, verify, check, enroll, revoke, release, confirm, read, list, history, administer.",
+    ),
     field("assertion", Text, "request: the JWT must come with each act; login: a login's claims always suffice."),
     field("single_use", Boolean, "A JWT discloses one code only [true]."),
     field("max_assertion_age", Duration, "How old a JWT may be [10m]."),
@@ -190,6 +199,30 @@ pub const STORE: &[Field] = &[
 /// `retrieve/:account`.
 pub const RETRIEVE: &[Field] =
     &[ROLE, JWT, REASON, TICKET, field("slot", Integer, "Which code; the lowest one held if absent."), KEY];
+/// `outcome/:account`.
+pub const OUTCOME: &[Field] = &[
+    ROLE,
+    JWT,
+    field("generation", Integer, "Which set; the latest one if absent."),
+    required("slot", Integer, "Which code: the slot that retrieve named."),
+    required("outcome", Text, "worked, refused (somebody else may have used it) or unused."),
+    field("note", Text, "What there is to say about it. Must not contain a code."),
+    TICKET,
+];
+/// `verify/:account`.
+pub const VERIFY: &[Field] =
+    &[ROLE, JWT, required("code", Text, "The code as it was typed. A JSON string."), REPLY_KEY];
+/// `check/:account`.
+pub const CHECK: &[Field] =
+    &[ROLE, JWT, required("code", Text, "The code in question. A JSON string."), REASON, TICKET];
+/// `confirm/:account`.
+pub const CONFIRM: &[Field] = &[
+    ROLE,
+    JWT,
+    field("generation", Integer, "Which set; the one that ended last if absent."),
+    field("note", Text, "How that is known. Must not contain a code."),
+    TICKET,
+];
 /// `enroll/:account`.
 pub const ENROLL: &[Field] = &[
     ROLE,
@@ -210,6 +243,17 @@ pub const REVOKE: &[Field] = &[
     field("cause", Text, "operator or compromise [operator]."),
 ];
 /// `release/:account`.
-pub const RELEASE: &[Field] = &[ROLE, JWT, GENERATION, required("reason", Text, REASON.about), TICKET];
+pub const RELEASE: &[Field] = &[
+    ROLE,
+    JWT,
+    GENERATION,
+    required("reason", Text, REASON.about),
+    TICKET,
+    field(
+        "unlock",
+        Boolean,
+        "true: lift the lock after wrong codes; false: let the quarantined set live; absent: whichever there is.",
+    ),
+];
 /// `events/:source`.
 pub const EVENT: &[Field] = &[required("set", Text, "The Security Event Token (RFC 8417).")];

@@ -21,7 +21,7 @@ use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::request::{Codes, Disclosure, Request, Response};
 use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, keys, remote};
+use crate::engine::{Call, Engine, actor, circle, ignored, keys, remote};
 use crate::error::{Error, Result};
 use crate::random;
 use body::{Body, Imported};
@@ -32,6 +32,8 @@ mod body;
 struct Stored {
     response: Response,
     made: Option<Arc<[CodeText]>>,
+    /// What hangs on the account, if its codes are there to be retrieved.
+    protects: Vec<String>,
 }
 
 /// Codes drawn for a set, kept from try to try so that each is stretched once.
@@ -52,7 +54,11 @@ pub async fn store(engine: &Engine, call: Call) -> Result<Response> {
     let judged = Judged { request: &request, ask: &ask, capability: Capability::Store };
     let mut drawn = None;
     let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &request, &ask, &body, &mut drawn);
-    let Stored { mut response, made } = engine.act(plan, judged, decide).await?;
+    let Stored { mut response, made, protects } = engine.act(plan, judged, decide).await?;
+    // The set is stored: whatever becomes of the question, the answer stands.
+    if engine.is_circular(&account, &protects).await.unwrap_or(false) {
+        warnings.push(circle::WARNING.to_owned());
+    }
     if let Some(codes) = made {
         response.disclosure = Some(Disclosure::new("codes", Codes::Set(codes)));
         warnings
@@ -74,7 +80,7 @@ fn decide(
     let who = [grant.iss(), grant.subject(), grant.role()];
     let repeat = ask.repeat(&attempt.keyring, "store", attempt.name, &who);
     if let Some(response) = repeated(attempt, repeat.as_ref())? {
-        return Ok(Decision::Keep(Stored { response, made: None }));
+        return Ok(Decision::Keep(Stored { response, made: None, protects: Vec::new() }));
     }
     let profile_name = choose_profile(attempt, body)?;
     let profile = attempt.profile_named(&profile_name)?;
@@ -155,7 +161,11 @@ fn decide(
     {
         response.warnings.push("the set is quarantined: it was bound too near the latest enrollment; release it with a reason once you have checked".to_owned());
     }
-    Ok(Decision::Write(Stored { response, made }))
+    let protects = match profile.kind {
+        Kind::Escrowed => attempt.record.account.about.protects.clone(),
+        Kind::Issued => Vec::new(),
+    };
+    Ok(Decision::Write(Stored { response, made, protects }))
 }
 
 /// Whether the request fits the kind of the profile.

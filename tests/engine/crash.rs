@@ -20,7 +20,7 @@ async fn die_and_repeat(prepare: &[(&str, Value)], path: &str, body: Value, chec
             bench.wait(60);
         }
         let mut request = body.clone();
-        if path.starts_with("retrieve") || path.starts_with("sets") {
+        if ["retrieve", "sets", "verify"].iter().any(|act| path.starts_with(act)) {
             request["jwt"] = json!(bench.jwt(json!({})));
             request["idempotency_key"] = json!("again");
         }
@@ -32,6 +32,7 @@ async fn die_and_repeat(prepare: &[(&str, Value)], path: &str, body: Value, chec
         assert_eq!(second.status, 200, "{moment}");
         if first.status == 200 {
             assert_eq!(first.code, second.code, "{moment}");
+            assert_eq!(first.data["valid"], second.data["valid"], "{moment}");
         }
         let history = bench.root(Operation::Read, "history/a", json!({"verify": true, "limit": 1000})).await;
         assert_eq!(history.data["verified"], true, "{moment}");
@@ -46,6 +47,87 @@ async fn a_retrieval_goes_on_where_it_died_and_costs_one_slot() {
         assert_eq!(account["remaining"], 3, "{moment}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn making_a_set_goes_on_where_it_died_and_makes_one_generation() {
+    let prepare = [("sets/a", json!({"profile": "issued"}))];
+    die_and_repeat(&prepare, "sets/a", json!({"cas": 1}), |account, moment| {
+        assert_eq!((&account["generation"], &account["remaining"]), (&json!(2), &json!(10)), "{moment}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_presented_code_that_died_on_its_way_is_accepted_once() {
+    for writes in 0..6 {
+        let bench = Bench::over(Arc::new(Memory::sequential())).await;
+        let codes = bench.act("sets/a", json!({"profile": "issued"})).await.codes;
+        let ask = json!({"code": codes[0], "idempotency_key": "again"});
+        bench.store.freeze_after(writes);
+        let first = bench.act("verify/a", ask.clone()).await;
+        bench.store.thaw();
+        let second = bench.act("verify/a", ask.clone()).await;
+        let moment = format!("after {writes} writes: {first:?} then {second:?}");
+        assert_eq!((second.status, &second.data["valid"]), (200, &json!(true)), "{moment}");
+        let other = bench.act("verify/a", json!({"code": codes[0]})).await;
+        assert_eq!(other.data["valid"], false, "{moment}: {other:?}");
+        let account = bench.read("accounts/a").await;
+        assert_eq!((&account["remaining"], &account["failures"]["in_a_row"]), (&json!(9), &json!(1)), "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_code_that_died_on_its_way_is_counted_once_it_is_answered() {
+    for writes in 0..3 {
+        let bench = Bench::over(Arc::new(Memory::sequential())).await;
+        bench.act("sets/a", json!({"profile": "issued"})).await;
+        for act in ["verify/a", "check/a"] {
+            bench.store.freeze_after(writes);
+            bench.act(act, json!({"code": "AAAA-BBBB-CCCC-DDDD"})).await;
+            bench.store.thaw();
+            let before = bench.read("accounts/a").await["failures"]["in_a_row"].as_u64().unwrap_or(0);
+            assert_eq!(bench.act(act, json!({"code": "AAAA-BBBB-CCCC-DDDD"})).await.status, 200);
+            assert_eq!(bench.read("accounts/a").await["failures"]["in_a_row"], before + 1, "{act} after {writes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_archived_set_goes_on_where_it_died() {
+    let prepare: Vec<(&str, Value)> = (0..6)
+        .flat_map(|number| {
+            let codes = json!({"codes": [format!("code{number}-aaaaa"), format!("code{number}-bbbbb")]});
+            [("sets/a", codes), ("retrieve/a", json!({}))]
+        })
+        .collect();
+    let report = json!({"generation": 1, "slot": 1, "outcome": "worked"});
+    for (path, body) in [("confirm/a", json!({"generation": 1})), ("outcome/a", report)] {
+        die_and_repeat(&prepare, path, body, |account, moment| {
+            assert_eq!(account["generation"], 6, "{moment}");
+        })
+        .await;
+    }
+}
+
+/// As below, for a code that was accepted.
+#[tokio::test]
+async fn an_accepted_code_is_remembered_though_an_older_record_comes_back() {
+    let bench = Bench::over(Arc::new(Memory::sequential())).await;
+    let codes = bench.act("sets/a", json!({"profile": "issued"})).await.codes;
+    let read = || async {
+        match bench.store.get_many(vec![Get::new("accounts/a")]).await.unwrap().remove(0) {
+            Found::Value(value, revision) => (value, revision),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (before, _) = read().await;
+    assert_eq!(bench.act("verify/a", json!({"code": codes[0]})).await.data["valid"], true);
+    let (_, now) = read().await;
+    bench.store.put_all(vec![Write::put("accounts/a", Expect::At(now), before, &OsRandom)]).await.unwrap();
+    assert_eq!(bench.act("verify/a", json!({"code": codes[0]})).await.data["valid"], false);
+    assert_eq!(bench.read("accounts/a").await["sets"][0]["slots"][0]["state"], "void");
+    assert_eq!(bench.act("verify/a", json!({"code": codes[1]})).await.data["valid"], true);
 }
 
 /// A store without transactions can lose a record to a writer that was deposed and did not know it yet. What such a writer

@@ -46,6 +46,7 @@ pub struct Bench {
     pub store: Arc<Faulty>,
     pub clock: Arc<SettableClock>,
     pub idp: Signer,
+    root: Arc<Key>,
     broker: Broker,
     counter: AtomicU64,
     _folder: tempfile::TempDir,
@@ -96,15 +97,10 @@ impl Bench {
         let signing = keyring.signing().unwrap();
         let own: Arc<dyn Storage> = Arc::new(Memory::new());
         let broker = Broker::open(vec![device], own, signing, clock.clone(), Arc::new(OsRandom)).await.unwrap();
-        let engine = Engine::new(EngineParts {
-            storage: store.clone(),
-            root,
-            verifier: Arc::new(Verifier::new(Arc::new(NoFetch), clock.clone())),
-            clock: clock.clone(),
-            random,
-        });
+        let engine = engine(&store, &root, &clock, random);
         let bench = Bench {
             engine: Arc::new(engine),
+            root,
             store,
             clock,
             idp: Signer::es256("k1"),
@@ -116,10 +112,19 @@ impl Bench {
         bench
     }
 
+    /// The same store, clock and keys under an engine that remembers nothing.
+    pub fn restart(&mut self) {
+        let random = Arc::new(SeededRandom::new(2));
+        self.engine = Arc::new(engine(&self.store, &self.root, &self.clock, random));
+    }
+
     async fn set_up(&self) {
         let issuer = json!({"bound_issuer": ISS, "jwt_validation_pubkeys": [self.idp.public_pem()]});
         self.fine("issuers/idp", issuer).await;
-        let everything = ["store", "retrieve", "enroll", "revoke", "release", "read", "list", "history"];
+        let everything = [
+            "store", "retrieve", "outcome", "verify", "check", "enroll", "revoke", "release", "confirm", "read",
+            "list", "history",
+        ];
         let admin = json!({
             "issuers": ["idp"], "bound_audiences": ["sparekey"], "bound_claims": {"team": ["sre"]}, "accounts": ["*"],
             "operations": everything, "require_reason": false,
@@ -287,6 +292,16 @@ impl Bench {
             }
         }
     }
+}
+
+fn engine(store: &Arc<Faulty>, root: &Arc<Key>, clock: &Arc<SettableClock>, random: Arc<SeededRandom>) -> Engine {
+    Engine::new(EngineParts {
+        storage: store.clone(),
+        root: root.clone(),
+        verifier: Arc::new(Verifier::new(Arc::new(NoFetch), clock.clone())),
+        clock: clock.clone(),
+        random,
+    })
 }
 
 /// A wrapping with a token hash of its own.

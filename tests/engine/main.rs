@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod check;
 mod configuration;
 mod crash;
 #[path = "../support/document.rs"]
@@ -17,7 +18,9 @@ mod host;
 mod issued;
 mod lapse;
 mod once;
+mod outcome;
 mod record;
 mod repeats;
 mod sets;
+mod verify;
 mod wrapped;

@@ -1,0 +1,113 @@
+//! `check/:account`: is this code in a set of ours, which, in what state? Burns nothing; a code that is not is counted like any
+//! wrong one, and every question is in the history.
+
+use serde_json::{Map, Value, json};
+
+use crate::auth::Grant;
+use crate::domain::account::Account;
+use crate::domain::profile::Profile;
+use crate::domain::role::Capability;
+use crate::domain::set::{Set, Slot};
+use crate::domain::throttle::Lock;
+use crate::domain::time::Timestamp;
+use crate::engine::ask::Ask;
+use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::presented::{Presented, tell_lock};
+use crate::engine::request::{Request, Response};
+use crate::engine::transact::{Judged, Plan};
+use crate::engine::{Call, Engine, actor, ignored, metadata, remote};
+use crate::error::Result;
+
+/// Carries out `check/:account`.
+pub async fn check(engine: &Engine, call: Call) -> Result<Response> {
+    let Call { mut request, name } = call;
+    let account = Engine::account_name(&name)?;
+    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let code = Presented::read(&mut fields)?;
+    code.refuse_in(ask.texts())?;
+    let mut warnings = Vec::new();
+    ignored(&fields, &mut warnings);
+    let judged = Judged { request: &request, ask: &ask, capability: Capability::Check };
+    let plan = Plan { account: &account, also: Vec::new() };
+    let mut response =
+        engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &request, &ask, &code)).await?;
+    response.warnings.append(&mut warnings);
+    Ok(response)
+}
+
+fn decide(
+    attempt: &mut Attempt<'_>,
+    grant: &Grant,
+    request: &Request,
+    ask: &Ask,
+    code: &Presented,
+) -> Result<Decision<Response>> {
+    let profile = attempt.profile()?;
+    if let Some(lock) = attempt.record.account.lock(attempt.now) {
+        return Ok(Decision::Keep(no_answer(attempt, lock)));
+    }
+    // The same work whether the account exists and whatever its sets are, unless none of its codes was ever stretched.
+    let stretched = match attempt.record.account.fingerprints.is_never_stretched() {
+        true => None,
+        false => Some(code.stretched(attempt)?),
+    };
+    if !attempt.is_known() {
+        return Ok(Decision::Keep(Response::data(no_match())));
+    }
+    let prints = code.prints(&attempt.keyring, &attempt.record.account.id, stretched);
+    let place = attempt.record.account.fingerprints.locate(&prints);
+    let mut entry = attempt.entry("check", actor(grant, request), &request.id, remote(request));
+    entry.reason = ask.reason.clone();
+    entry.ticket = ask.ticket.clone();
+    let Some((generation, slot)) = place else {
+        let lock = attempt.record.account.fail(&profile, attempt.now);
+        let in_a_row = attempt.record.account.failures.map_or(0, |failures| failures.in_a_row);
+        entry.detail = Some(json!({"match": false, "in_a_row": in_a_row, "locked": lock.is_some()}).to_string());
+        let note = attempt.log(entry);
+        let mut data = no_match();
+        let warning = lock.and_then(|lock| tell_lock(&mut data, lock, attempt.now, attempt.name.as_str()));
+        return Ok(Decision::Write(Response { note, warnings: warning.into_iter().collect(), ..Response::data(data) }));
+    };
+    let archived = match attempt.record.account.set(generation) {
+        Some(_) => None,
+        None => attempt.archived(generation)?.map(|(_, set)| set.settle(attempt.now)),
+    };
+    let account = &attempt.record.account;
+    let data = found(account, account.set(generation).or(archived.as_ref()), &profile, (generation, slot), attempt.now);
+    entry.generation = Some(generation);
+    entry.slot = Some(slot);
+    entry.detail = Some(json!({"match": true, "state": data["state"], "status": data["status"]}).to_string());
+    let note = attempt.log(entry);
+    Ok(Decision::Write(Response { note, ..Response::data(data) }))
+}
+
+/// Where the code is, the state of its slot, and how its set stands.
+fn found(
+    account: &Account,
+    set: Option<&Set>,
+    profile: &Profile,
+    (generation, slot): (u32, u32),
+    now: Timestamp,
+) -> Map<String, Value> {
+    let state = set.and_then(|set| set.slots.get(slot as usize - 1)).map(Slot::word);
+    let status = set.map(|set| metadata::status(set, account, profile, now).0);
+    let mut data = Map::new();
+    let mut put = |name: &str, value: Value| data.insert(name.to_owned(), value);
+    put("match", json!(true));
+    put("generation", json!(generation));
+    put("slot", json!(slot));
+    put("state", json!(state));
+    put("status", json!(status));
+    data
+}
+
+fn no_match() -> Map<String, Value> {
+    Map::from_iter([("match".to_owned(), json!(false))])
+}
+
+/// While it is locked nothing is said of any code, not even that it is not ours.
+fn no_answer(attempt: &Attempt<'_>, lock: Lock) -> Response {
+    let mut data = Map::from_iter([("match".to_owned(), Value::Null)]);
+    let warning = tell_lock(&mut data, lock, attempt.now, attempt.name.as_str());
+    Response { warnings: warning.into_iter().collect(), ..Response::data(data) }
+}

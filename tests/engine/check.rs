@@ -1,0 +1,133 @@
+//! Is this code one of ours? Asked without burning anything.
+
+use serde_json::{Value, json};
+use sparekey::engine::request::Operation;
+
+use crate::harness::{Answer, Bench, CODES, INVALID};
+use crate::issued::{issue, plain_profile};
+
+async fn ask(bench: &Bench, account: &str, code: &str) -> Answer {
+    let answer = bench.act(&format!("check/{account}"), json!({"code": code})).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer
+}
+
+fn place(generation: u32, slot: u32, state: &str, status: &str) -> Value {
+    json!({"match": true, "generation": generation, "slot": slot, "state": state, "status": status})
+}
+
+#[tokio::test]
+async fn an_escrowed_code_is_found_in_any_spelling_and_nothing_is_burnt() {
+    let bench = Bench::new().await;
+    bench.act("sets/a", json!({"codes": CODES, "used": [4]})).await;
+    bench.act("retrieve/a", json!({"slot": 2})).await;
+    assert_eq!(ask(&bench, "a", "AAAAA 11111").await.data, place(1, 1, "held", "active"));
+    assert_eq!(ask(&bench, "a", CODES[1]).await.data, place(1, 2, "dispensed", "active"));
+    assert_eq!(ask(&bench, "a", CODES[3]).await.data, place(1, 4, "used", "active"));
+    assert_eq!(ask(&bench, "a", "eeeee-55555").await.data, json!({"match": false}));
+    let account = bench.read("accounts/a").await;
+    assert_eq!((&account["remaining"], &account["failures"]["in_a_row"]), (&json!(2), &json!(1)));
+    assert_eq!(bench.act("retrieve/a", json!({"slot": 1})).await.code.as_deref(), Some(CODES[0]));
+}
+
+#[tokio::test]
+async fn an_issued_code_is_found_by_its_verifier_and_can_still_be_used() {
+    let bench = Bench::new().await;
+    plain_profile(&bench).await;
+    for profile in ["issued", "plain"] {
+        let codes = issue(&bench, profile, profile).await;
+        let before = bench.engine.stretched();
+        let found = ask(&bench, profile, &codes[6].to_lowercase().replace('-', "")).await;
+        assert_eq!(found.data, place(1, 7, "held", "active"));
+        assert_eq!(bench.engine.stretched() - before, u64::from(profile == "issued"));
+        assert_eq!(bench.act(&format!("verify/{profile}"), json!({"code": codes[6]})).await.data["valid"], true);
+        assert_eq!(ask(&bench, profile, &codes[6]).await.data, place(1, 7, "consumed", "active"));
+    }
+}
+
+#[tokio::test]
+async fn a_code_of_an_ended_set_is_found_even_in_the_archive_and_after_deletion() {
+    let bench = Bench::new().await;
+    let code = |number: u32| format!("code{number}-aaaaa");
+    for number in 1..=7 {
+        bench.act("sets/a", json!({"codes": [code(number), format!("code{number}-bbbbb")]})).await;
+        if number == 1 {
+            bench.act("retrieve/a", json!({"slot": 1})).await;
+        }
+    }
+    assert_eq!(ask(&bench, "a", &code(7)).await.data, place(7, 1, "held", "active"));
+    assert_eq!(ask(&bench, "a", &code(6)).await.data, place(6, 1, "void", "superseded"));
+    assert_eq!(
+        ask(&bench, "a", &code(1)).await.data,
+        place(1, 1, "dispensed", "superseded"),
+        "handed out, then archived"
+    );
+    assert_eq!(ask(&bench, "a", &code(2)).await.data, place(2, 1, "void", "superseded"));
+    bench.act("revoke/a", json!({"reason": "leaves", "cause": "compromise"})).await;
+    assert_eq!(bench.root(Operation::Delete, "accounts/a", json!({})).await.status, 204);
+    assert_eq!(
+        ask(&bench, "a", &code(7)).await.data,
+        place(7, 1, "void", "revoked"),
+        "a deleted account is still known"
+    );
+    let issued = issue(&bench, "b", "issued").await;
+    bench.act("sets/b", json!({})).await;
+    assert_eq!(ask(&bench, "b", &issued[0]).await.data, place(1, 1, "void", "superseded"));
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_not_found() {
+    let bench = Bench::new().await;
+    bench.fine("profiles/escrowed", json!({"fingerprint_retention": "1h"})).await;
+    bench.store("a", &CODES).await;
+    bench.wait(3601);
+    assert_eq!(ask(&bench, "a", CODES[0]).await.data, json!({"match": false}));
+}
+
+#[tokio::test]
+async fn questions_are_in_the_history_and_wrong_ones_are_counted_with_the_wrong_codes() {
+    let bench = Bench::new().await;
+    plain_profile(&bench).await;
+    let codes = issue(&bench, "a", "plain").await;
+    let asked = bench.act("check/a", json!({"code": codes[0], "reason": "seen in a chat", "ticket": "INC-7"})).await;
+    assert_eq!(asked.data["match"], true);
+    for number in 0..5 {
+        assert_eq!(ask(&bench, "a", &format!("not a code {number}")).await.data, json!({"match": false}));
+        bench.act("verify/a", json!({"code": format!("nor this one {number}")})).await;
+    }
+    let locked = ask(&bench, "a", &codes[0]).await;
+    assert_eq!(locked.data, json!({"match": null, "retry_after": 900}), "while it is locked nothing is said");
+    let valid = bench.act("verify/a", json!({"code": codes[0]})).await;
+    assert_eq!(valid.data, json!({"valid": false, "retry_after": 900}));
+    let history = bench.read("history/a").await;
+    let entries = history["entries"].as_array().unwrap();
+    let first = &entries[1];
+    assert_eq!((&first["act"], &first["generation"], &first["slot"]), (&json!("check"), &json!(1), &json!(1)));
+    assert_eq!((&first["reason"], &first["ticket"]), (&json!("seen in a chat"), &json!("INC-7")));
+    assert_eq!(first["detail"], json!({"match": true, "state": "held", "status": "active"}));
+    assert_eq!(entries[2]["detail"], json!({"match": false, "in_a_row": 1, "locked": false}));
+    assert_eq!(entries.len(), 12);
+    bench.wait(900);
+    assert_eq!(ask(&bench, "a", &codes[0]).await.data["match"], true);
+    assert_eq!(bench.read("accounts/a").await["failures"]["in_a_row"], 10, "being right is not being accepted");
+}
+
+#[tokio::test]
+async fn unknown_accounts_cost_the_same_and_are_not_made() {
+    let bench = Bench::new().await;
+    bench.store("a", &CODES).await;
+    for account in ["a", "nobody"] {
+        let before = bench.engine.stretched();
+        assert_eq!(ask(&bench, account, "eeeee-55555").await.data, json!({"match": false}));
+        assert_eq!(bench.engine.stretched() - before, 1, "{account}");
+    }
+    assert_eq!(bench.root(Operation::Read, "accounts/nobody", json!({})).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_reason_that_repeats_the_code_is_refused() {
+    let bench = Bench::new().await;
+    bench.store("a", &CODES).await;
+    let answer = bench.act("check/a", json!({"code": "eeeee-55555", "reason": "found EEEEE 55555 in a mail"})).await;
+    assert_eq!((answer.status, answer.word()), (INVALID, "reason"), "{answer:?}");
+}
