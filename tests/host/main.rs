@@ -6,6 +6,7 @@ mod inprocess;
 mod support;
 
 mod audit;
+mod issued;
 mod paths;
 mod seal;
 mod tokens;
