@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::Grant;
 use crate::domain::refusal::Refusal;
 use crate::domain::role::Capability;
-use crate::domain::set::{Outcome, Set, Slot, What};
+use crate::domain::set::{Outcome, What};
 use crate::engine::ask::{Ask, MAX_TEXT, text};
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::request::{Request, Response};
@@ -119,17 +119,13 @@ fn next(attempt: &Attempt<'_>, generation: u32, what: What) -> String {
             format!("the code is not given out again, and may still work: destroy every copy of it; {store}")
         }
         What::Refused => {
-            let left = live.map_or(0, Set::remaining);
-            let others = account.sets.iter().flat_map(|set| &set.slots).filter_map(Slot::handout).count();
             let revoke = match live {
-                Some(_) => format!(
-                    "revoke the set here (revoke/{name}, cause=compromise; {left} codes are left, {others} left before), "
-                ),
+                Some(_) => format!("revoke this set (revoke/{name} with cause=compromise), "),
                 None => String::new(),
             };
             format!(
-                "somebody else may have used this code. Look at the account's sign-ins at the provider and end its sessions, \
-                 {revoke}enroll MFA anew, then {store}. check/{name} says of any other code whether it is one of these"
+                "somebody else may have used this code: look at the account's sign-ins at the provider and end its sessions, \
+                 {revoke}enroll MFA anew, then {store}"
             )
         }
     }

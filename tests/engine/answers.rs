@@ -14,7 +14,12 @@ struct Play {
     bench: Bench,
     out: String,
     ids: u32,
+    /// The codes that were made last: random, so the document shows others.
+    made: Vec<String>,
 }
+
+/// Stands for a code that was made.
+const SHOWN: &str = "7KQ2-9M2P-XW4T-B8HD";
 
 impl Play {
     fn id(&mut self) -> String {
@@ -28,6 +33,12 @@ impl Play {
         let mut shown = body;
         shown["jwt"] = json!("eyJ…");
         self.play(title, Operation::Update, path, (sent, shown), Caller::Anonymous, status).await
+    }
+    /// An act that presents the first of the codes that were made.
+    async fn present(&mut self, title: &str, path: &str) -> Value {
+        let sent = json!({"code": self.made[0], "jwt": self.bench.jwt(json!({}))});
+        let shown = json!({"code": SHOWN, "jwt": "eyJ…"});
+        self.play(title, Operation::Update, path, (sent, shown), Caller::Anonymous, 200).await
     }
     async fn read(&mut self, title: &str, path: &str) -> Value {
         let root = Caller::Root { accessor: "root".into() };
@@ -50,6 +61,10 @@ impl Play {
         let _ = writeln!(self.out, "{title}\n\n```text\n{method} {path}{body}\n\n{status}");
         if let Some(code) = &answer.code {
             answer.data["code"] = json!(code);
+        }
+        if !answer.codes.is_empty() {
+            answer.data["codes"] = json!([SHOWN, "…"]);
+            self.made = answer.codes.clone();
         }
         match (answer.status, answer.error.as_str()) {
             (200, _) => drop(writeln!(self.out, "{}", pretty(&json!({"data": masked(&answer.data)})))),
@@ -118,7 +133,7 @@ async fn the_examples_of_the_reference_are_answers_of_the_engine() {
     });
     bench.fine("accounts/github/acme-owner", about).await;
     bench.wait(60);
-    let mut play = Play { bench, out: String::new(), ids: 0 };
+    let mut play = Play { bench, out: String::new(), ids: 0, made: Vec::new() };
     let codes = json!(["1b2c3-d4e5f", "6a7b8-c9d0e", "f1a2b-3c4d5", "e6f7a-8b9c0"]);
     play.act(
         "A set is stored.",
@@ -132,6 +147,8 @@ async fn the_examples_of_the_reference_are_answers_of_the_engine() {
     play.act("One code leaves.", "retrieve/github/acme-owner", ask.clone(), 200).await;
     play.act("The same caller with the same key sees the same code again.", "retrieve/github/acme-owner", ask, 200)
         .await;
+    let refused = json!({"slot": 1, "outcome": "refused", "note": "already used, says the provider"});
+    play.act("The provider refused it: an alarm.", "outcome/github/acme-owner", refused, 200).await;
     play.bench.wait(600);
     let told = json!({"occurred_at": play.bench.now() - 5, "method": "fido2-roaming", "enrollment_id": "enr-7"});
     play.act("MFA was enrolled again: the old set dies.", "enroll/github/acme-owner", told, 200).await;
@@ -142,6 +159,8 @@ async fn the_examples_of_the_reference_are_answers_of_the_engine() {
     play.act("A new set must say that its codes are newer than that.", "sets/github/acme-owner", stale, 400).await;
     let named = json!({"codes": fresh, "cas": 1, "enrollment": 1});
     play.act("It does.", "sets/github/acme-owner", named, 200).await;
+    let note = json!({"generation": 1, "note": "codes regenerated there"});
+    play.act("The provider has killed the old codes too.", "confirm/github/acme-owner", note, 200).await;
     play.read("What is known of the account, never a code.", "accounts/github/acme-owner").await;
     play.act(
         "An operator ends a set.",
@@ -161,5 +180,12 @@ async fn the_examples_of_the_reference_are_answers_of_the_engine() {
         play.out,
         "The ledger, one entry of it, and whether the whole chain holds.\n\n```text\nGET {path}\n\n200\n{shown}\n```"
     );
+    play.out.push('\n');
+    let name = "app/jane@example.com";
+    play.act("A set is made here, and shown this once.", &format!("sets/{name}"), json!({"profile": "issued"}), 200)
+        .await;
+    play.present("Is this code one of hers?", &format!("check/{name}")).await;
+    play.present("She types it: it is accepted.", &format!("verify/{name}")).await;
+    play.present("It is not accepted again.", &format!("verify/{name}")).await;
     document::block("docs/api.md", "examples", &play.out);
 }
