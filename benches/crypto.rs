@@ -41,6 +41,11 @@ fn macs(bench: &mut Criterion) {
     bench.bench_function("fingerprint of a code", |run| {
         run.iter(|| fingerprinter.print(black_box(b"7KQ09M2PXW4TB8HD")));
     });
+    // What a presented code costs, and each guess of a thief: slow on purpose.
+    bench.bench_function("verifier/stretch", |run| {
+        let stretcher = keyring.stretcher(&[1; 16]);
+        run.iter(|| stretcher.stretch(black_box("7kq09m2pxw4tb8hd")));
+    });
     bench.bench_function("keyed_hash of a token", |run| {
         run.iter(|| keyring.keyed_hash(HashPurpose::Token, black_box(&[b"hvs.CAESIJ2W7xGm4Yk1uQ0TtVbE"])));
     });

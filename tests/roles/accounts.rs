@@ -133,3 +133,30 @@ proptest! {
         let _ = Glob::parse("accounts", &pattern);
     }
 }
+
+#[test]
+fn what_a_pattern_could_match_for_somebody() {
+    let could = |pattern: &str, name: &str| {
+        let account = AccountName::parse(name).unwrap();
+        Glob::parse("accounts", pattern).unwrap().could_match(&account)
+    };
+    for (pattern, name, expected) in [
+        ("*", "a/b", true),
+        ("okta/*", "okta/a/b", true),
+        ("okta/*", "okt", false),
+        ("okta/{{email}}", "okta/jane@example.com", true),
+        ("okta/{{email}}", "okta/a/b", false),
+        ("{{team}}/*/{{sub}}", "sre/x/y/jane", true),
+        ("{{team}}/*/{{sub}}", "sre/jane", false),
+        ("a{{x}}b", "acb", true),
+        ("a{{x}}b", "ab", false),
+        ("a*b*c", "axbybc", true),
+        ("a*b*c", "axbycd", false),
+        ("exact", "exact", true),
+        ("exact", "exactly", false),
+    ] {
+        assert_eq!(could(pattern, name), expected, "{pattern} {name}");
+    }
+    // As many stars as fit cost no more than one pass each.
+    assert!(!could(&"*a".repeat(250), &format!("{}b", "a".repeat(250))));
+}
