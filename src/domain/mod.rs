@@ -18,3 +18,4 @@ pub mod role;
 pub mod rule;
 pub mod set;
 pub mod time;
+pub mod vouching;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::auth::host::Identities;
 use crate::auth::jwks::Verifier;
 use crate::auth::{Caller, Grant};
 use crate::clock::Clock;
@@ -71,6 +72,7 @@ pub struct Engine {
     random: Arc<dyn Random>,
     cache: Cache,
     profiles: Mutex<VecDeque<String>>,
+    identities: Option<Arc<dyn Identities>>,
 }
 
 /// A request that found its path.
@@ -85,7 +87,20 @@ impl Engine {
     /// An engine on these parts.
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { storage, root, verifier, clock, random } = parts;
-        Engine { storage, root, verifier, clock, random, cache: Cache::default(), profiles: Mutex::default() }
+        Engine {
+            storage,
+            root,
+            verifier,
+            clock,
+            random,
+            cache: Cache::default(),
+            profiles: Mutex::default(),
+            identities: None,
+        }
+    }
+    /// The same in a vault that vouches for its callers: issuers of type `host` mean something.
+    pub fn with_identities(self, identities: Arc<dyn Identities>) -> Self {
+        Engine { identities: Some(identities), ..self }
     }
 
     /// Carries out a request: finds its path, asks whether the caller may (acts judge their assertion themselves), acts. The

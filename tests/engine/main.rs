@@ -19,4 +19,5 @@ mod once;
 mod record;
 mod repeats;
 mod sets;
+mod vouched;
 mod wrapped;
