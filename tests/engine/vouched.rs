@@ -145,7 +145,7 @@ async fn the_role_decides_whether_the_vaults_word_suffices() {
     let refused = retrieve(&bench, entity("jane")).await;
     assert!(refused.status == 403 && refused.error.contains("JWT in the request itself"), "{refused:?}");
     // Elsewhere it suffices by default.
-    let revoke = act(&bench, "revoke/a", json!({"role": "desk"}), entity("jane")).await;
+    let revoke = act(&bench, "revoke/a", json!({"role": "desk", "reason": "lost"}), entity("jane")).await;
     assert_eq!(revoke.status, 200, "{revoke:?}");
 }
 
@@ -166,9 +166,11 @@ async fn the_two_kinds_of_word_do_not_mix() {
     assert!(demanding.status == 400 && demanding.error.starts_with("required_acr: "), "{demanding:?}");
     let early = write("roles/early", role(json!({"issuers": "later"}))).await;
     assert!(early.status == 400 && early.error.starts_with("bound_audiences: "), "{early:?}");
-    let source =
-        write("sources/x", json!({"type": "caep", "issuer": "okta", "bound_audiences": "a", "account_template": "a"}))
-            .await;
+    let source = write(
+        "sources/x",
+        json!({"type": "caep", "issuer": "okta", "bound_audiences": "a", "account_template": "{{email}}"}),
+    )
+    .await;
     assert!(source.status == 400 && source.error.starts_with("issuer: "), "{source:?}");
 
     bench.fine("issuers/second", json!({"type": "host", "mount_accessor": "auth_second"})).await;
@@ -181,7 +183,7 @@ async fn the_two_kinds_of_word_do_not_mix() {
     // An issuer that became one of type host makes a role with audiences useless, not lax.
     assert_eq!(bench.root(Operation::Delete, "issuers/idp", json!({})).await.status, 204);
     bench.fine("issuers/idp", json!({"type": "host", "mount_accessor": "auth_okta"})).await;
-    let refused = act(&bench, "revoke/a", json!({"role": "admin"}), entity("jane")).await;
+    let refused = act(&bench, "revoke/a", json!({"role": "admin", "reason": "lost"}), entity("jane")).await;
     assert!(refused.status == 403 && refused.error.contains("audience"), "{refused:?}");
 }
 
