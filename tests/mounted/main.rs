@@ -5,6 +5,7 @@ mod support;
 
 mod document;
 mod faces;
+mod identity;
 mod life;
 mod manifest;
 mod mounts;
