@@ -11,4 +11,7 @@ mod manifest;
 mod mounts;
 mod nodes;
 mod once;
+mod policies;
 mod story;
+#[path = "../support/document.rs"]
+mod written;
