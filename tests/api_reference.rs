@@ -291,6 +291,12 @@ fn assertion_refusals() -> Vec<(&'static str, auth::Refusal)> {
         ("`wrap`", No::Unwrapped),
         ("`require_reason`", No::Reason),
         ("`ticket_pattern`", No::Ticket),
+        ("issuers of type `host`, standalone", No::HostOnly),
+        ("issuers of both types", No::MixedIssuers),
+        ("issuers of type `host`, and a `jwt`", No::TakesNoJwt),
+        ("`host`: a token without an entity", No::NoEntity),
+        ("`host`: no alias at `mount_accessor`", No::NoAlias),
+        ("`host`: an alias elsewhere too", No::OtherAlias),
     ];
     for (_, refusal) in &all {
         match refusal {
@@ -301,7 +307,8 @@ fn assertion_refusals() -> Vec<(&'static str, auth::Refusal)> {
             No::Subject | No::BoundClaimMissing(_) | No::BoundClaim(_) | No::BoundClaimType(_) => {}
             No::UserClaimMissing(_) | No::UserClaimType(_) | No::Operation(_) | No::Account | No::TooOld(_) => {}
             No::StepUp { .. } | No::RefusedMethod | No::Network | No::NotInRequest | No::Unwrapped => {}
-            No::Reason | No::Ticket => {}
+            No::Reason | No::Ticket | No::HostOnly | No::MixedIssuers | No::TakesNoJwt => {}
+            No::NoEntity | No::NoAlias | No::OtherAlias => {}
         }
     }
     all

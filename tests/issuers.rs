@@ -7,7 +7,7 @@ use keys::{Pair, b64, pem};
 use serde_json::{Value, json};
 use sparekey::auth::Compiled;
 use sparekey::domain::fields::Fields;
-use sparekey::domain::issuer::Issuer;
+use sparekey::domain::issuer::{Issuer, IssuerKind};
 use sparekey::error::{Error, Kind};
 
 fn update(old: Option<&Issuer>, value: &Value) -> Result<Issuer, Error> {
@@ -96,9 +96,9 @@ fn bad_values_and_unknown_fields_are_refused_by_name() {
     refused(json!({"jwks_url": url}), "bound_issuer");
     refused(also("bound_issuer", json!("")), "bound_issuer");
     refused(also("bound_issuer", json!("a\u{0}b")), "bound_issuer");
-    refused(also("type", json!("host")), "not built yet");
+    refused(also("type", json!("host")), "mount_accessor");
     refused(also("type", json!("oidc")), "type");
-    refused(also("mount_accessor", json!("auth_jwt_1")), "not built yet");
+    refused(also("mount_accessor", json!("auth_jwt_1")), "belongs to type host");
     refused(also("clock_skew_leeway", json!(61)), "clock_skew_leeway");
     refused(also("clock_skew_leeway", json!("-1s")), "clock_skew_leeway");
     refused(also("trust_email", json!("perhaps")), "trust_email");
@@ -267,4 +267,46 @@ fn authorities_are_certificates() {
         record["jwks_ca_pem"] = wrong.into();
         refused(record.clone(), "jwks_ca_pem");
     }
+}
+
+#[test]
+fn an_issuer_of_type_host_names_an_auth_method_and_nothing_to_verify() {
+    let host = json!({"type": "host", "mount_accessor": "auth_jwt_1a2b3c4d"});
+    let issuer = update(None, &host).unwrap();
+    assert_eq!((issuer.kind(), issuer.bound_issuer()), (IssuerKind::Host, ""));
+    assert_eq!(issuer.wire()["mount_accessor"], "auth_jwt_1a2b3c4d");
+    assert_eq!(update(Some(&issuer), &issuer.wire().into()).unwrap(), issuer);
+    assert_eq!(update(None, &issuer.wire().into()).unwrap(), issuer);
+    let with = |field: &str, value: Value| {
+        let mut record = host.clone();
+        record[field] = value;
+        record
+    };
+    for accessor in [json!(null), json!(""), json!("a b"), json!("auth/jwt"), json!("a".repeat(129))] {
+        refused(with("mount_accessor", accessor), "mount_accessor");
+    }
+    for (field, value) in [
+        ("bound_issuer", json!("https://idp.example.com")),
+        ("jwks_url", json!("https://idp.example.com/keys")),
+        ("jwt_validation_pubkeys", json!([Pair::p256().pem()])),
+        ("jwks", json!({"keys": []})),
+        ("oidc_discovery_url", json!("https://idp.example.com")),
+        ("jwt_supported_algs", json!("RS256")),
+        ("trust_email", json!(true)),
+    ] {
+        refused(with(field, value), field);
+    }
+
+    // A record keeps its type.
+    let jwt = update(None, &with_keys()).unwrap();
+    assert!(update(Some(&issuer), &json!({"type": "jwt"})).unwrap_err().public().contains("type: cannot change"));
+    assert!(update(Some(&jwt), &host).unwrap_err().public().contains("type: cannot change"));
+    // Records that were written before there was another type are read as they are.
+    let mut stored = serde_json::to_value(&jwt).unwrap();
+    stored.as_object_mut().unwrap().remove("mount_accessor");
+    assert_eq!(serde_json::from_value::<Issuer>(stored).unwrap(), jwt);
+}
+
+fn with_keys() -> Value {
+    with("jwt_validation_pubkeys", json!([Pair::p256().pem()]))
 }

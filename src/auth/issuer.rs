@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::auth::jwt::Token;
 use crate::auth::refusal::Refusal;
-use crate::domain::issuer::{Issuer, MAX_KEYS, Source};
+use crate::domain::issuer::{Issuer, IssuerKind, MAX_KEYS, Source};
 use crate::domain::pubkey::{PublicKey, algorithm};
 use crate::error::Result;
 
@@ -34,6 +34,7 @@ impl Compiled {
                 super::fetch::check_ca("oidc_discovery_ca_pem", ca_pem)?;
                 None
             }
+            Source::Host { .. } => None,
         };
         Ok(Compiled { name: name.to_owned(), issuer: issuer.clone(), algorithms, pinned })
     }
@@ -42,7 +43,18 @@ impl Compiled {
     pub fn name(&self) -> &str {
         &self.name
     }
-    /// The `iss` claim of its tokens, exactly.
+    /// What its word is.
+    pub fn kind(&self) -> IssuerKind {
+        self.issuer.kind()
+    }
+    /// The auth method whose aliases it vouches for, if it is of type `host`.
+    pub fn mount_accessor(&self) -> Option<&str> {
+        match self.issuer.source() {
+            Source::Host { mount_accessor } => Some(mount_accessor),
+            Source::Pinned | Source::Jwks { .. } | Source::Discovery { .. } => None,
+        }
+    }
+    /// The `iss` claim of its tokens, exactly; empty for type `host`.
     pub fn bound_issuer(&self) -> &str {
         self.issuer.bound_issuer()
     }

@@ -92,7 +92,7 @@ pub fn judge(rule: &Rule, role_name: &str, assertion: &Assertion, act: &Act<'_>)
     if !rule.accepts_remote(act.remote) {
         return Err(Refusal::Network);
     }
-    if assertion.presented == Presented::Login && rule.needs_request(act.capability) {
+    if assertion.presented != Presented::Request && rule.needs_request(act.capability) {
         return Err(Refusal::NotInRequest);
     }
     if act.capability.discloses() && rule.wrap_required() && !act.wrapped {
@@ -112,12 +112,17 @@ pub fn judge(rule: &Rule, role_name: &str, assertion: &Assertion, act: &Act<'_>)
         subject,
         capability: act.capability,
         account: act.account.clone(),
-        single_use: (act.capability.discloses() && rule.single_use()).then_some(assertion.replay),
+        single_use: single_use(rule, assertion, act.capability).then_some(assertion.replay),
         presented: assertion.presented,
         expires_at: assertion.expires_at,
         max_retrievals: rule.max_retrievals(),
         wrap_required: rule.wrap_required(),
     })
+}
+
+/// Whether the assertion may be used for one disclosure only. The vault's own word is not a thing that could be used up.
+fn single_use(rule: &Rule, assertion: &Assertion, capability: Capability) -> bool {
+    capability.discloses() && rule.single_use() && assertion.presented != Presented::Host
 }
 
 /// Whether the holder of a login token may read metadata: the same order, as far as a read has the parts. `account` is `None` where
@@ -144,10 +149,13 @@ pub(super) fn addressed(rule: &Rule, assertion: &Assertion) -> Result<(), Refusa
     if rule.bound_subject().is_some_and(|subject| subject != assertion.subject) {
         return Err(Refusal::Subject);
     }
-    if !assertion.audiences.iter().any(|audience| rule.audiences().contains(audience)) {
-        return Err(Refusal::Audience);
-    }
-    Ok(())
+    let addressed = match assertion.presented {
+        Presented::Host => rule.audiences().is_empty(),
+        Presented::Request | Presented::Login => {
+            assertion.audiences.iter().any(|audience| rule.audiences().contains(audience))
+        }
+    };
+    if addressed { Ok(()) } else { Err(Refusal::Audience) }
 }
 
 /// Issuer, subject, audience, user claim, bound claims; answers who it is.

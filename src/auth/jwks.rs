@@ -21,7 +21,7 @@ use crate::auth::json;
 use crate::auth::jwt::Token;
 use crate::auth::refusal::Refusal;
 use crate::clock::Clock;
-use crate::domain::issuer::Source;
+use crate::domain::issuer::{IssuerKind, Source};
 use crate::domain::pubkey::PublicKey;
 use crate::domain::time::Timestamp;
 
@@ -98,7 +98,9 @@ impl Verifier {
         // Pinned keys first: they need no network, and work when the provider is down.
         let named = |pinned| {
             issuers.iter().filter(move |issuer| {
-                issuer.pinned().is_some() == pinned && issuer.bound_issuer() == token.unverified_iss()
+                issuer.kind() == IssuerKind::Jwt
+                    && issuer.pinned().is_some() == pinned
+                    && issuer.bound_issuer() == token.unverified_iss()
             })
         };
         for issuer in named(true).chain(named(false)) {
@@ -125,7 +127,7 @@ impl Verifier {
         if token.typ().map(media_type).as_deref() != Some("secevent+jwt") {
             return Err(Refusal::Type(token.typ().unwrap_or_default().to_owned()));
         }
-        if token.unverified_iss() != issuer.bound_issuer() {
+        if issuer.kind() != IssuerKind::Jwt || token.unverified_iss() != issuer.bound_issuer() {
             return Err(Refusal::Issuer);
         }
         self.verify_signature(token, issuer).await?;
@@ -176,7 +178,7 @@ impl Verifier {
             Source::Discovery { url, ca_pem } => {
                 Place { url: url.to_owned(), discovery: true, ca_pem: ca_pem.map(str::to_owned) }
             }
-            Source::Pinned => Place { url: String::new(), discovery: false, ca_pem: None },
+            Source::Pinned | Source::Host { .. } => Place { url: String::new(), discovery: false, ca_pem: None },
         };
         let mut origins = lock(&self.origins);
         if origins.len() >= MAX_ORIGINS && !origins.contains_key(&place) {

@@ -11,6 +11,7 @@ use crate::domain::time::Timestamp;
 
 mod claims;
 pub mod fetch;
+pub mod host;
 pub mod issuer;
 mod json;
 pub mod judge;
@@ -64,6 +65,8 @@ pub enum Presented {
     Request,
     /// At login; `exp`, `iat` and age were counted then.
     Login,
+    /// By the vault that mounts us, as it knows the caller now: nobody signed it, and it has no age.
+    Host,
 }
 
 /// A JWT whose signature, algorithm, issuer, type and times hold. Nothing is granted by it yet: a role decides.

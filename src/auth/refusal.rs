@@ -113,6 +113,18 @@ pub enum Refusal {
     Reason,
     /// The ticket is missing or not of the role's form.
     Ticket,
+    /// The role's issuers are of type `host`, and no vault mounts us.
+    HostOnly,
+    /// The role's issuers are of both types.
+    MixedIssuers,
+    /// A JWT was sent where the vault's own word is asked for.
+    TakesNoJwt,
+    /// The vault's token belongs to no entity, or to a disabled one.
+    NoEntity,
+    /// The entity has no alias at an auth method that the role trusts.
+    NoAlias,
+    /// The entity has an alias at an auth method that the role does not trust.
+    OtherAlias,
 }
 
 const VALIDATING: &str = "error validating token: ";
@@ -186,6 +198,19 @@ impl Refusal {
             Refusal::Unwrapped => role("the answer must be wrapped: ask for a wrap TTL (X-Vault-Wrap-TTL, -wrap-ttl)"),
             Refusal::Reason => role("a reason is required (field reason)"),
             Refusal::Ticket => role("a ticket of the form that the role names is required (field ticket)"),
+            Refusal::HostOnly => role("its issuers are of type host, which works only when mounted"),
+            Refusal::MixedIssuers => role("its issuers are of type host and of type jwt, which do not mix"),
+            Refusal::TakesNoJwt => role("its issuers are of type host: the vault vouches for you; send no jwt"),
+            Refusal::NoEntity => {
+                assertion("the vault knows no entity behind this token; log in by an auth method that the role trusts")
+            }
+            Refusal::NoAlias => {
+                assertion("the entity of this token has no alias at an auth method that the role trusts")
+            }
+            Refusal::OtherAlias => assertion(
+                "the entity of this token has an alias at an auth method that the role does not trust, and the vault does not \
+                 tell by which one this token came; send a JWT under a role with issuers of type jwt",
+            ),
         }
     }
 
@@ -264,7 +289,13 @@ impl Refusal {
             | Refusal::NotInRequest
             | Refusal::Unwrapped
             | Refusal::Reason
-            | Refusal::Ticket => format!("error validating claims: {}", self.said().1),
+            | Refusal::Ticket
+            | Refusal::HostOnly
+            | Refusal::MixedIssuers
+            | Refusal::TakesNoJwt
+            | Refusal::NoEntity
+            | Refusal::NoAlias
+            | Refusal::OtherAlias => format!("error validating claims: {}", self.said().1),
         };
         Error::invalid(text)
     }

@@ -1,4 +1,5 @@
-//! Trusted issuers of assertions and of security events: where their keys come from and what they may sign with.
+//! Trusted issuers of assertions and of security events: where their keys come from and what they may sign with. An issuer of
+//! type `host` signs nothing: it is the vault that mounts us, speaking of who logged in by one of its auth methods.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: IssuerKind,
     bound_issuer: String,
     jwks_url: Option<String>,
     jwks_ca_pem: Option<String>,
@@ -31,12 +32,19 @@ pub struct Issuer {
     jwt_supported_algs: Vec<String>,
     clock_skew_leeway: u64,
     trust_email: bool,
+    /// Absent in records that were written before there was another type.
+    #[serde(default)]
+    mount_accessor: Option<String>,
 }
 
+/// What an issuer's word is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+pub enum IssuerKind {
+    /// A signed JWT.
     Jwt,
+    /// What the vault that mounts us knows of the caller. It has no meaning elsewhere.
+    Host,
 }
 
 /// Where an issuer's keys come from.
@@ -58,30 +66,21 @@ pub enum Source<'a> {
         /// The authority to trust instead of the public ones.
         ca_pem: Option<&'a str>,
     },
+    /// No keys: the vault that mounts us vouches for aliases of this auth method.
+    Host {
+        /// The auth method's accessor.
+        mount_accessor: &'a str,
+    },
 }
 
 impl Issuer {
     /// The issuer that `fields` make of `old` (or of nothing): given fields replace, absent ones stay, `null` resets.
     pub fn update(old: Option<&Issuer>, fields: &mut Fields) -> Result<Issuer> {
-        if let Given::Value(kind) = fields.string("type")?
-            && kind != "jwt"
-        {
-            let what = match kind.as_str() {
-                "host" => "host works only when mounted; not built yet".to_owned(),
-                _ => format!("jwt, not {kind:?}"),
-            };
-            return Err(Error::field("type", what));
-        }
-        if !matches!(fields.take("mount_accessor"), Given::Absent | Given::Reset) {
-            return Err(Error::field(
-                "mount_accessor",
-                "belongs to type host, which works only when mounted; not built yet",
-            ));
-        }
+        let kind = kind(old, fields.string("type")?)?;
         let text = |given: Given<String>, old: Option<String>| given_text(given).over(old, None);
         let was = old;
         let issuer = Issuer {
-            kind: Kind::Jwt,
+            kind,
             bound_issuer: text(fields.string("bound_issuer")?, was.map(|was| was.bound_issuer.clone()))
                 .unwrap_or_default(),
             jwks_url: text(fields.string("jwks_url")?, was.and_then(|was| was.jwks_url.clone())),
@@ -113,6 +112,7 @@ impl Issuer {
                 }
             },
             trust_email: fields.boolean("trust_email")?.over(was.is_some_and(|was| was.trust_email), false),
+            mount_accessor: text(fields.string("mount_accessor")?, was.and_then(|was| was.mount_accessor.clone())),
         };
         fields.refuse_unknown()?;
         issuer.check()?;
@@ -120,6 +120,11 @@ impl Issuer {
     }
 
     fn check(&self) -> Result<()> {
+        match (self.kind, &self.mount_accessor) {
+            (IssuerKind::Host, accessor) => return self.check_host(accessor.as_deref().unwrap_or_default()),
+            (IssuerKind::Jwt, Some(_)) => return Err(Error::field("mount_accessor", "belongs to type host")),
+            (IssuerKind::Jwt, None) => {}
+        }
         if self.bound_issuer.is_empty() {
             return Err(Error::field("bound_issuer", "required: the exact iss claim of this issuer's tokens"));
         }
@@ -188,6 +193,33 @@ impl Issuer {
         Ok(())
     }
 
+    /// The vault vouches for a name and for groups; there is nothing to sign and nothing to be of an age.
+    fn check_host(&self, accessor: &str) -> Result<()> {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if accessor.is_empty() || accessor.len() > 128 || !accessor.bytes().all(letter) {
+            return Err(Error::field(
+                "mount_accessor",
+                "required for type host: the accessor of an auth method, as `bao auth list` shows it",
+            ));
+        }
+        for (field, given) in [
+            ("bound_issuer", !self.bound_issuer.is_empty()),
+            ("jwks_url", self.jwks_url.is_some()),
+            ("jwks_ca_pem", self.jwks_ca_pem.is_some()),
+            ("oidc_discovery_url", self.oidc_discovery_url.is_some()),
+            ("oidc_discovery_ca_pem", self.oidc_discovery_ca_pem.is_some()),
+            ("jwt_validation_pubkeys", !self.jwt_validation_pubkeys.is_empty()),
+            ("jwks", self.jwks.is_some()),
+            ("jwt_supported_algs", !self.jwt_supported_algs.is_empty()),
+            ("trust_email", self.trust_email),
+        ] {
+            if given {
+                return Err(Error::field(field, "belongs to type jwt: an issuer of type host signs nothing"));
+            }
+        }
+        Ok(())
+    }
+
     fn family_of_algorithms(&self) -> Result<Option<Family>> {
         let mut family = None;
         for name in &self.jwt_supported_algs {
@@ -234,12 +266,19 @@ impl Issuer {
             _ => Map::new(),
         }
     }
-    /// The `iss` claim that its tokens carry, exactly.
+    /// What its word is.
+    pub fn kind(&self) -> IssuerKind {
+        self.kind
+    }
+    /// The `iss` claim that its tokens carry, exactly; empty for type `host`.
     pub fn bound_issuer(&self) -> &str {
         &self.bound_issuer
     }
     /// Where the keys come from.
     pub fn source(&self) -> Source<'_> {
+        if let Some(mount_accessor) = &self.mount_accessor {
+            return Source::Host { mount_accessor };
+        }
         match (&self.jwks_url, &self.oidc_discovery_url) {
             (Some(url), _) => Source::Jwks { url, ca_pem: self.jwks_ca_pem.as_deref() },
             (None, Some(url)) => Source::Discovery { url, ca_pem: self.oidc_discovery_ca_pem.as_deref() },
@@ -257,6 +296,23 @@ impl Issuer {
     /// Whether it vouches for its e-mail claims without `email_verified`.
     pub fn trust_email(&self) -> bool {
         self.trust_email
+    }
+}
+
+/// A record keeps the type it was made with: what roles demand of one type the other cannot give.
+fn kind(old: Option<&Issuer>, given: Given<String>) -> Result<IssuerKind> {
+    let kind = match given {
+        Given::Absent => old.map_or(IssuerKind::Jwt, Issuer::kind),
+        Given::Reset => IssuerKind::Jwt,
+        Given::Value(text) => match text.as_str() {
+            "jwt" => IssuerKind::Jwt,
+            "host" => IssuerKind::Host,
+            _ => return Err(Error::field("type", format_args!("jwt or host, not {text:?}"))),
+        },
+    };
+    match old {
+        Some(old) if old.kind != kind => Err(Error::field("type", "cannot change; delete the issuer and make it anew")),
+        _ => Ok(kind),
     }
 }
 

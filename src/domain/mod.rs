@@ -22,3 +22,4 @@ pub mod set;
 pub mod slot;
 pub mod throttle;
 pub mod time;
+pub mod vouching;

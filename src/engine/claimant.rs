@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::auth::{self, Act, Assertion, Caller, Compiled, Grant, Token};
+use crate::auth::host::{self, HostIdentity};
+use crate::auth::{self, Act, Assertion, Caller, Compiled, Grant, Refusal, Token};
+use crate::domain::issuer::IssuerKind;
 use crate::engine::Engine;
 use crate::engine::cache::{Parsed, Snapshot};
 use crate::engine::keys;
@@ -17,6 +19,9 @@ pub struct Claimant {
     token: Option<Token>,
     role: String,
     verified: Option<(Vec<Revision>, Assertion)>,
+    /// The entity behind the token of a vault that mounts us; asked for once.
+    entity: Option<String>,
+    identity: Option<HostIdentity>,
 }
 
 impl Claimant {
@@ -26,11 +31,13 @@ impl Claimant {
             Some(jwt) => Some(Token::parse(jwt).map_err(|refusal| refusal.for_act())?),
             None => None,
         };
-        let login = match &judged.request.caller {
-            Caller::Login { role, assertion, .. } => Some((role.clone(), assertion.clone())),
-            Caller::Anonymous | Caller::Root { .. } | Caller::Host { .. } => None,
+        let (login, entity) = match &judged.request.caller {
+            Caller::Login { role, assertion, .. } => (Some((role.clone(), assertion.clone())), None),
+            Caller::Host { entity_id, .. } => (None, Some(entity_id.clone())),
+            Caller::Anonymous | Caller::Root { .. } => (None, None),
         };
-        Ok(Claimant { asked_role: judged.ask.role.clone(), login, token, role: String::new(), verified: None })
+        let asked_role = judged.ask.role.clone();
+        Ok(Claimant { asked_role, login, token, role: String::new(), verified: None, entity, identity: None })
     }
 
     /// Records worth reading along with the account: the role and the issuers it named when it was last seen.
@@ -58,7 +65,10 @@ impl Claimant {
         let Some(role) = snapshot.role(&self.role) else {
             return Err(Error::denied("role: there is no role of this name"));
         };
-        let Some(token) = &self.token else { return Ok(()) };
+        // A login token says it all, unless the request brings more.
+        if self.token.is_none() && self.login.is_some() {
+            return Ok(());
+        }
         let names: Vec<String> = role.rule.issuers().iter().map(|name| format!("{}{name}", keys::ISSUERS)).collect();
         engine.load(snapshot, names.iter().cloned()).await?;
         let revisions: Vec<Revision> = names.iter().filter_map(|name| snapshot.revision(name)).collect();
@@ -66,9 +76,36 @@ impl Claimant {
             return Ok(());
         }
         let issuers: Vec<Arc<Compiled>> = role.rule.issuers().iter().filter_map(|name| snapshot.issuer(name)).collect();
-        let assertion = engine.verifier.verify(token, &issuers, engine.clock.now()).await.map_err(|no| no.for_act())?;
-        self.verified = Some((revisions, assertion));
+        let kind = host::kind_of(&issuers).map_err(|refusal| refusal.for_act())?;
+        let assertion = match (kind, &self.token) {
+            (IssuerKind::Jwt, None) => return Ok(()),
+            (IssuerKind::Jwt, Some(token)) => engine.verifier.verify(token, &issuers, engine.clock.now()).await,
+            (IssuerKind::Host, _) if engine.identities.is_none() => Err(Refusal::HostOnly),
+            (IssuerKind::Host, Some(_)) => Err(Refusal::TakesNoJwt),
+            (IssuerKind::Host, None) => self.vouched(engine, &issuers).await?,
+        };
+        self.verified = Some((revisions, assertion.map_err(|no| no.for_act())?));
         Ok(())
+    }
+
+    /// The word of the vault that mounts us.
+    async fn vouched(
+        &mut self,
+        engine: &Engine,
+        issuers: &[Arc<Compiled>],
+    ) -> Result<std::result::Result<Assertion, Refusal>> {
+        let entity = self.entity.as_deref().unwrap_or_default();
+        let (Some(identities), false) = (&engine.identities, entity.is_empty()) else {
+            return Ok(Err(Refusal::NoEntity));
+        };
+        if self.identity.is_none() {
+            self.identity = identities.look_up(entity).await?;
+        }
+        let identity = self.identity.as_ref().filter(|identity| identity.entity_id == entity);
+        Ok(match identity {
+            Some(identity) => host::vouch(issuers, identity, engine.clock.now()),
+            None => Err(Refusal::NoEntity),
+        })
     }
 
     /// The role of the act: the one it names, else the login's, else the mount's default. A login's role is the only one its

@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use crate::auth::Compiled;
 use crate::crypto::keyring::{CONFIG_CHAIN, Keyring};
 use crate::domain::fields::{Fields, Given};
-use crate::domain::issuer::Issuer;
+use crate::domain::issuer::{Issuer, IssuerKind};
 use crate::domain::name::record_name;
 use crate::domain::profile::Profile;
 use crate::domain::role::Role;
+use crate::domain::vouching;
 use crate::engine::cache::{self, Snapshot, storage_failed};
 use crate::engine::request::{Request, Response};
 use crate::engine::settings::Settings;
@@ -44,6 +45,10 @@ pub trait Configuration: Serialize + DeserializeOwned + Send + Sync {
     /// Keys of records that this one names and that should exist.
     fn names(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// Whether it goes together with the records that it names, as far as these exist.
+    fn agrees(&self, _named: &Snapshot) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -86,6 +91,11 @@ impl Configuration for Role {
     fn names(&self) -> Vec<String> {
         self.issuers().iter().map(|issuer| format!("{}{issuer}", keys::ISSUERS)).collect()
     }
+    fn agrees(&self, named: &Snapshot) -> Result<()> {
+        let kinds: Vec<IssuerKind> =
+            self.issuers().iter().filter_map(|name| named.issuer(name)).map(|issuer| issuer.kind()).collect();
+        vouching::check(self, &kinds, kinds.len() == self.issuers().len())
+    }
 }
 
 impl Configuration for Source {
@@ -102,6 +112,14 @@ impl Configuration for Source {
     }
     fn names(&self) -> Vec<String> {
         vec![format!("{}{}", keys::ISSUERS, self.issuer())]
+    }
+    fn agrees(&self, named: &Snapshot) -> Result<()> {
+        match named.issuer(self.issuer()).map(|issuer| issuer.kind()) {
+            Some(IssuerKind::Host) => {
+                Err(Error::field("issuer", "of type jwt: an issuer of type host signs no events"))
+            }
+            Some(IssuerKind::Jwt) | None => Ok(()),
+        }
     }
 }
 
@@ -133,19 +151,8 @@ pub async fn write<T: Configuration>(engine: &Engine, call: Call) -> Result<Resp
     let name = record_name("name", &call.name)?;
     let key = format!("{}{name}", T::FOLDER);
     let data = call.request.data.clone();
-    let mut missing = Vec::new();
-    let mut response = commit::<T>(engine, &call.request, &key, |old| {
-        let new = T::change(old, &name, &mut Fields::new(data.clone()))?;
-        missing = new.names();
-        Ok(Some(new))
-    })
-    .await?;
-    let mut snapshot = Snapshot::default();
-    engine.load(&mut snapshot, missing.iter().cloned()).await?;
-    for absent in missing.iter().filter(|key| snapshot.revision(key).is_none()) {
-        response.warnings.push(format!("{absent} does not exist yet"));
-    }
-    Ok(response)
+    commit::<T>(engine, &call.request, &key, |old| T::change(old, &name, &mut Fields::new(data.clone())).map(Some))
+        .await
 }
 
 /// Deletes a record; a built-in one falls back to what it was. 204 also when there is none.
@@ -208,10 +215,19 @@ async fn commit<T: Configuration>(
         let built_in = || T::built_in(key.strip_prefix(T::FOLDER).unwrap_or_default());
         let old = old.or_else(built_in);
         let new = change(old.as_ref())?;
+        let mut warnings = Vec::new();
+        if let Some(new) = &new {
+            let names = new.names();
+            let mut named = Snapshot::default();
+            engine.load(&mut named, names.iter().cloned()).await?;
+            new.agrees(&named)?;
+            let absent = names.iter().filter(|key| named.revision(key).is_none());
+            warnings.extend(absent.map(|key| format!("{key} does not exist yet")));
+        }
         let before = old.as_ref().map(T::show);
         let after = new.as_ref().map(T::show).or_else(|| built_in().as_ref().map(T::show));
         if before == after {
-            return Ok(Response::empty());
+            return Ok(Response { warnings, ..Response::empty() });
         }
         let act = match (&before, &after) {
             (None, _) => "create",
@@ -229,7 +245,7 @@ async fn commit<T: Configuration>(
         writes.push(Write { key: key.to_owned(), expect: expect(revision), change });
         writes.push(Write::put(keys::CONFIG_LEDGER, expect(ledger_at), record::encode(&ledger), &*engine.random));
         match engine.storage.put_all(writes).await {
-            Ok(()) => return Ok(Response { note, ..Response::empty() }),
+            Ok(()) => return Ok(Response { note, warnings, ..Response::empty() }),
             Err(PutError::Conflict { .. }) => {}
             Err(PutError::Unknown(source)) => return Err(Error::internal(source)),
             Err(PutError::Failed(error)) => return Err(storage_failed(error)),

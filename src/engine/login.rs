@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::auth::{self, Assertion, Caller, Compiled, LoginGrant};
+use crate::auth::{self, Assertion, Caller, Compiled, LoginGrant, Refusal};
+use crate::domain::issuer::IssuerKind;
 use crate::domain::name::AccountName;
 use crate::domain::role::Capability;
 use crate::engine::Engine;
@@ -39,6 +40,9 @@ impl Engine {
             return Err(Error::invalid("missing token"));
         }
         let issuers = self.issuers_of(&mut snapshot, &role).await?;
+        if auth::host::kind_of(&issuers).map_err(|refusal| refusal.for_login())? == IssuerKind::Host {
+            return Err(Refusal::HostOnly.for_login());
+        }
         let now = self.clock.now();
         let (grant, assertion) = auth::login(&self.verifier, &role.rule, name, &issuers, jwt, now, remote)
             .await

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::auth::host::Identities;
 use crate::auth::jwks::Verifier;
 use crate::auth::{Caller, Grant};
 use crate::clock::Clock;
@@ -84,6 +85,7 @@ pub struct Engine {
     cache: Cache,
     profiles: Mutex<VecDeque<String>>,
     stretching: Pool,
+    identities: Option<Arc<dyn Identities>>,
 }
 
 /// A request that found its path.
@@ -107,7 +109,12 @@ impl Engine {
             cache: Cache::default(),
             profiles: Mutex::default(),
             stretching: Pool::default(),
+            identities: None,
         }
+    }
+    /// The same in a vault that vouches for its callers: issuers of type `host` mean something.
+    pub fn with_identities(self, identities: Arc<dyn Identities>) -> Self {
+        Engine { identities: Some(identities), ..self }
     }
 
     /// Carries out a request: finds its path, asks whether the caller may (acts judge their assertion themselves), acts. The

@@ -76,8 +76,9 @@ pub const HISTORY: &[Field] = &[
 ];
 /// `issuers/:name`.
 pub const ISSUER: &[Field] = &[
-    field("type", Text, "jwt [jwt]."),
-    required("bound_issuer", Text, "The iss claim that its tokens carry, exactly."),
+    field("type", Text, "jwt or host [jwt]: signed tokens, or the word of the vault that mounts us. It cannot change."),
+    field("bound_issuer", Text, "Type jwt, required: the iss claim that its tokens carry, exactly."),
+    field("mount_accessor", Text, "Type host, required: accessor of the auth method whose aliases it vouches for."),
     field("jwt_validation_pubkeys", List, "Pinned public keys in PEM: they need no network and never go stale."),
     field("jwks", Object, "Inline JSON Web Key Set (RFC 7517)."),
     field("jwks_url", Text, "Address of a JSON Web Key Set."),
@@ -130,7 +131,11 @@ pub const PROFILE: &[Field] = &[
 /// `roles/:name`.
 pub const ROLE_FIELDS: &[Field] = &[
     required("issuers", List, "Names of the issuers whose tokens it takes."),
-    required("bound_audiences", List, "Audiences, exactly; the token carries at least one."),
+    field(
+        "bound_audiences",
+        List,
+        "Audiences, exactly; the token carries at least one. Required, except over issuers of type host.",
+    ),
     field("bound_subject", Text, "The sub claim, exactly."),
     field("bound_claims", Object, "Claims and the values they may have; all must match."),
     field("bound_claims_type", Text, "string or glob [string]."),

@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 use super::proto::pb::storage_client::StorageClient;
+use super::proto::pb::system_view_client::SystemViewClient;
 use super::proto::plugin::ConnInfo;
 use super::tls;
 
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Host {
     /// Its storage, the mount's part of it.
     pub storage: StorageClient<Channel>,
+    /// What it knows beside that, of callers for one.
+    pub view: SystemViewClient<Channel>,
 }
 
 impl Host {
@@ -44,10 +47,11 @@ impl Host {
     }
     /// On a connection that is there.
     pub fn over(channel: Channel) -> Self {
+        let view = SystemViewClient::new(channel.clone());
         let storage = StorageClient::new(channel)
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE);
-        Host { storage }
+        Host { storage, view }
     }
 }
 

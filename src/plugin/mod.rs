@@ -16,6 +16,7 @@ mod exit;
 mod fresh;
 mod handshake;
 mod host;
+mod identity;
 mod incoming;
 mod locks;
 mod log;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::host::{Host, HostError};
+use super::identity::HostIdentities;
 use super::root;
 use super::storage::HostStorage;
 use crate::auth::Verifier;
@@ -17,6 +18,7 @@ pub struct Mount {
     /// The host's lasting id of it; empty while the plugin is only being registered.
     pub uuid: String,
     storage: HostStorage,
+    identities: Arc<HostIdentities>,
     engine: Mutex<Option<Arc<Engine>>>,
 }
 
@@ -27,7 +29,7 @@ impl Mount {
             Some(before) => before.storage.again(host.storage),
             None => HostStorage::new(host.storage),
         };
-        Mount { uuid, storage, engine: Mutex::default() }
+        Mount { uuid, storage, identities: Arc::new(HostIdentities::new(host.view)), engine: Mutex::default() }
     }
     /// Whether only another node may write: updates must go there before anything is read here.
     pub fn is_read_only(&self) -> bool {
@@ -60,13 +62,14 @@ impl Mount {
             return Err(Error::unavailable("the mount is not set up yet; the active node does that when it unseals"));
         };
         let clock = Arc::new(SystemClock);
-        let engine = Arc::new(Engine::new(EngineParts {
+        let engine = Engine::new(EngineParts {
             storage: Arc::new(self.storage.clone()),
             root,
             verifier: Arc::new(Verifier::new(Arc::new(HttpsFetch::default()), clock.clone())),
             clock,
             random: Arc::new(OsRandom),
-        }));
+        });
+        let engine = Arc::new(engine.with_identities(self.identities.clone()));
         Ok(self.slot().get_or_insert(engine).clone())
     }
     /// Another node wrote `key`.

@@ -9,6 +9,7 @@ use sparekey::audit::{Broker, DeviceConfig, RequestEntry, ResponseEntry};
 use sparekey::auth::Caller;
 use sparekey::auth::Verifier;
 use sparekey::auth::fetch::{Fetch, Fetching};
+use sparekey::auth::host::Identities;
 use sparekey::clock::{Clock, SettableClock};
 use sparekey::crypto::keyring::Keyring;
 use sparekey::crypto::secret::Key;
@@ -116,6 +117,13 @@ impl Bench {
     pub fn restart(&mut self) {
         let random = Arc::new(SeededRandom::new(2));
         self.engine = Arc::new(engine(&self.store, &self.root, &self.clock, random));
+    }
+
+    /// The same in a vault that vouches for its callers.
+    pub fn vouched_for(mut self, identities: Arc<dyn Identities>) -> Bench {
+        let engine = Arc::into_inner(self.engine).expect("nobody else holds the engine");
+        self.engine = Arc::new(engine.with_identities(identities));
+        self
     }
 
     async fn set_up(&self) {

@@ -23,4 +23,5 @@ mod record;
 mod repeats;
 mod sets;
 mod verify;
+mod vouched;
 mod wrapped;

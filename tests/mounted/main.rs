@@ -5,9 +5,13 @@ mod support;
 
 mod document;
 mod faces;
+mod identity;
 mod life;
 mod manifest;
 mod mounts;
 mod nodes;
 mod once;
+mod policies;
 mod story;
+#[path = "../support/document.rs"]
+mod written;

@@ -13,10 +13,12 @@ use serde_json::{Map, Value, json};
 use sparekey::auth::{Act, Assertion, Grant, Presented, Refusal, judge, judge_login, judge_metadata};
 use sparekey::domain::fields::Fields;
 use sparekey::domain::glob::{Claims, Glob};
+use sparekey::domain::issuer::IssuerKind;
 use sparekey::domain::name::AccountName;
 use sparekey::domain::role::{Capability, Role};
 use sparekey::domain::rule::Rule;
 use sparekey::domain::time::Timestamp;
+use sparekey::domain::vouching;
 use sparekey::error::Kind;
 
 const NOW: i64 = 1_800_000_000;

@@ -10,8 +10,6 @@ fn bad_values_and_unknown_fields_are_refused_by_name() {
         ("issuers", json!(null), "issuers"),
         ("issuers", json!("IDP"), "issuers"),
         ("issuers", json!("../x"), "issuers"),
-        ("bound_audiences", json!(null), "bound_audiences"),
-        ("bound_audiences", json!([]), "bound_audiences"),
         ("bound_subject", json!(null), "bound_subject or bound_claims"),
         ("bound_subject", json!(""), "bound_subject or bound_claims"),
         ("bound_claims", json!("x"), "bound_claims"),
@@ -104,4 +102,46 @@ fn what_is_read_can_be_written_back_and_changes_nothing() {
     let mut newer = role(json!({})).wire();
     newer.insert("a_field_of_tomorrow".into(), true.into());
     assert!(serde_json::from_value::<Role>(newer.into()).is_err(), "a check that is not understood is never dropped");
+}
+
+#[test]
+fn what_a_role_may_demand_depends_on_what_its_issuers_can_give() {
+    let jwt = role(json!({}));
+    let host = |changes: Value| {
+        let mut all = json!({"bound_audiences": null, "accounts": ["okta/{{sub}}", "x/*"], "assertion": "login"});
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        role(all)
+    };
+    let fine = |role: &Role, kinds: &[IssuerKind], all: bool| vouching::check(role, kinds, all).unwrap();
+    let refused = |role: &Role, kinds: &[IssuerKind], all: bool, says: &str| {
+        let error = vouching::check(role, kinds, all).unwrap_err();
+        assert!(error.kind() == Kind::Invalid && error.public().starts_with(says), "{error} lacks {says}");
+    };
+    let (signed, vouched) = (IssuerKind::Jwt, IssuerKind::Host);
+    for (kinds, all) in [(&[signed][..], true), (&[signed, signed], true), (&[], false), (&[signed], false)] {
+        fine(&jwt, kinds, all);
+        refused(&host(json!({})), kinds, all, "bound_audiences");
+    }
+    fine(&host(json!({})), &[vouched], true);
+    fine(&host(json!({"assertion": null})), &[vouched, vouched], true);
+    fine(&host(json!({"bound_subject": null, "bound_claims": {"groups": "sre", "sub": "a"}})), &[vouched], true);
+    for (kinds, all) in [(&[vouched, signed][..], true), (&[vouched], false)] {
+        refused(&host(json!({})), kinds, all, "issuers");
+        refused(&jwt, kinds, all, "issuers");
+    }
+    refused(&jwt, &[vouched], true, "bound_audiences");
+    for (field, value) in [
+        ("required_acr", json!("phr")),
+        ("required_amr", json!("mfa")),
+        ("refused_amr", json!("otp")),
+        ("max_auth_age", json!("5m")),
+        ("assertion", json!("request")),
+        ("user_claim", json!("email")),
+        ("bound_claims", json!({"acr": "phr"})),
+        ("bound_claims", json!({"groups": "sre", "email": "a@example.com"})),
+        ("accounts", json!(["okta/{{email}}"])),
+        ("accounts", json!(["okta/*", "{{groups}}/x"])),
+    ] {
+        refused(&host(json!({field: value})), &[vouched], true, field);
+    }
 }

@@ -1,0 +1,18 @@
+# A scheduled job that brings new sets: reads the generation and the enrollment that it must name, stores, and tells of an
+# enrollment that it carried out itself. It sees no code, not even its own again.
+#
+#   bao policy write backup-codes-rotator plugin-manifest/policies/rotator.hcl
+#
+# Written for a mount at backup-codes/; elsewhere: sed 's#backup-codes/#PATH/#' rotator.hcl | bao policy write NAME -
+
+path "backup-codes/sets/*" {
+  capabilities = ["update"]
+}
+
+path "backup-codes/enroll/*" {
+  capabilities = ["update"]
+}
+
+path "backup-codes/accounts/*" {
+  capabilities = ["read", "list"]
+}
