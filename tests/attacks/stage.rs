@@ -25,8 +25,21 @@ pub const EVENTS: &str = "https://sparekey.example.com/events";
 /// The issuer.
 pub const ISS: &str = "https://idp.example.com";
 /// Every operation that a role can allow.
-const OPERATIONS: [&str; 9] =
-    ["store", "retrieve", "enroll", "revoke", "release", "read", "list", "history", "administer"];
+const OPERATIONS: [&str; 13] = [
+    "store",
+    "retrieve",
+    "outcome",
+    "verify",
+    "check",
+    "enroll",
+    "revoke",
+    "release",
+    "confirm",
+    "read",
+    "list",
+    "history",
+    "administer",
+];
 
 /// A server under attack.
 pub struct Stage {
@@ -78,7 +91,7 @@ impl Stage {
         self.fine("roles/admin", admin.clone());
         let mut narrow = admin;
         narrow["accounts"] = json!(["github/*"]);
-        narrow["operations"] = json!(OPERATIONS[..8]);
+        narrow["operations"] = json!(OPERATIONS[..12]);
         self.fine("roles/narrow", narrow);
         self.fine("config", json!({"default_role": "admin"}));
         let source = json!({

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sparekey::engine::request::Operation;
 
-use crate::harness::{Answer, Bench, CODES, INVALID};
+use crate::harness::{Answer, Bench, CODES};
 use crate::issued::{issue, plain_profile};
 
 async fn ask(bench: &Bench, account: &str, code: &str) -> Answer {

@@ -13,6 +13,12 @@ use crate::stage::{ACCOUNT, MOUNT, Stage, codes};
 
 /// A set of it is quarantined, so that it can be released.
 pub const CAREFUL: &str = "github/careful";
+/// A code of it was handed out.
+const SPENT: &str = "github/spent";
+/// Its codes were made here.
+const ISSUED: &str = "github/issued";
+/// Its set ended.
+const ENDED: &str = "github/ended";
 
 /// A write that succeeds as it stands, and what it is to.
 pub struct Write {
@@ -46,6 +52,12 @@ pub fn set_up() -> Stage {
     stage.act("sets", CAREFUL, json!({"codes": codes("c", 4), "profile": "careful"})).expect(200);
     stage.act("enroll", CAREFUL, json!({})).expect(200);
     assert_eq!(stage.account(CAREFUL)["sets"][0]["status"], "quarantined");
+    stage.act("sets", SPENT, json!({"codes": codes("s", 4)})).expect(200);
+    stage.act("retrieve", SPENT, json!({"reason": "lost phone"})).expect(200);
+    stage.fine("profiles/made", json!({"kind": "issued"}));
+    stage.act("sets", ISSUED, json!({"profile": "made"})).expect(200);
+    stage.act("sets", ENDED, json!({"codes": codes("e", 4)})).expect(200);
+    stage.act("revoke", ENDED, json!({"reason": "left"})).expect(200);
     stage
 }
 
@@ -74,6 +86,10 @@ pub fn writes(stage: &Stage) -> Vec<Write> {
             "accounts" => ("accounts/github/new".to_owned(), json!({"owner": "new"})),
             "sets" => (format!("sets/{ACCOUNT}"), json!({"codes": codes("n", 6), "cas": 1})),
             "retrieve" => (format!("retrieve/{ACCOUNT}"), json!({"reason": "lost phone"})),
+            "outcome" => (format!("outcome/{SPENT}"), json!({"slot": 1, "outcome": "worked"})),
+            "verify" => (format!("verify/{ISSUED}"), json!({"code": "wrong-00000"})),
+            "check" => (format!("check/{SPENT}"), json!({"code": "wrong-00000"})),
+            "confirm" => (format!("confirm/{ENDED}"), json!({"generation": 1})),
             "enroll" => (format!("enroll/{ACCOUNT}"), json!({"method": "app"})),
             "revoke" => (format!("revoke/{ACCOUNT}"), json!({"reason": "left"})),
             "release" => (format!("release/{CAREFUL}"), json!({"reason": "checked"})),
