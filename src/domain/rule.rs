@@ -96,6 +96,9 @@ impl Rule {
                 return Err(Error::field(field, format_args!("at most {MAX_ITEMS} items of 1 to {MAX_ITEM} bytes")));
             }
         }
+        if role.required_amr.iter().any(|item| item.split('|').any(str::is_empty)) {
+            return Err(Error::field("required_amr", "a value, or values joined by | of which one will do"));
+        }
         if role.issuers.is_empty() {
             return Err(Error::field("issuers", "required: names of records under issuers/"));
         }

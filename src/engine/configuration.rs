@@ -186,6 +186,11 @@ impl Configuration for Settings {
     fn show(&self) -> Map<String, Value> {
         self.wire(&[0; 16], record::FORMAT)
     }
+    fn names(&self) -> Vec<String> {
+        let role = self.default_role.iter().map(|role| format!("{}{role}", keys::ROLES));
+        let profile = Some(&self.default_profile).filter(|name| Profile::built_in(name).is_none());
+        role.chain(profile.map(|name| format!("{}{name}", keys::PROFILES))).collect()
+    }
 }
 
 async fn fetch<T: Configuration>(engine: &Engine, key: &str) -> Result<(Option<T>, Option<Revision>)> {

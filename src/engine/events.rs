@@ -102,8 +102,10 @@ async fn verify(
 
 /// The protocol's error for a token that does not stand (RFC 8935 section 2.4).
 fn for_transmitter(refusal: &Refusal) -> EventRefusal {
-    let said = refusal.for_act();
-    let said = said.public().trim_start_matches("assertion: ").to_owned();
+    let said = match refusal {
+        Refusal::Issuer => "its issuer is not the one that this receiver listens to".to_owned(),
+        other => other.for_act().public().trim_start_matches("assertion: ").to_owned(),
+    };
     match refusal {
         Refusal::Signature { .. } => EventRefusal::authentication_failed(said),
         Refusal::NoKey { .. } | Refusal::Algorithm { .. } | Refusal::AlgorithmNotAllowed(_) => {

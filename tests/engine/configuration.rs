@@ -44,6 +44,10 @@ async fn a_record_that_names_a_missing_one_is_taken_with_a_warning() {
     });
     let answer = bench.fine("roles/early", role).await;
     assert_eq!(answer.warnings, ["issuers/later does not exist yet"]);
+    let answer = bench.fine("config", json!({"default_role": "later", "default_profile": "later"})).await;
+    assert_eq!(answer.warnings, ["roles/later does not exist yet", "profiles/later does not exist yet"]);
+    let answer = bench.fine("config", json!({"default_role": "early", "default_profile": "issued"})).await;
+    assert!(answer.warnings.is_empty(), "{answer:?}");
 }
 
 #[tokio::test]

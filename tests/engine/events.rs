@@ -170,6 +170,10 @@ async fn tokens_that_do_not_stand_are_refused_with_the_protocols_error_and_chang
     ] {
         let answer = bench.send_event(&set).await;
         assert_eq!((answer.status, &answer.data["err"]), (400, &json!(err)), "{name}: {answer:?}");
+        assert!(
+            !answer.data["description"].as_str().unwrap().contains("role"),
+            "a sender knows of no roles: {answer:?}"
+        );
     }
     let critical = json!({"critical_subject_members": ["colour"]});
     bench.fine("sources/idp", critical).await;

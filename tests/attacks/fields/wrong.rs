@@ -100,6 +100,8 @@ pub fn out_of_bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("roles", "max_assertion_age", json!(0)),
         ("roles", "max_assertion_age", json!("99999d")),
         ("roles", "max_retrievals", json!(0)),
+        ("roles", "required_amr", json!(["|"])),
+        ("roles", "required_amr", json!(["hwk|"])),
         ("roles", "ticket_pattern", json!("(((")),
         ("roles", "ticket_pattern", json!("(a{1000}){1000}")),
         ("roles", "ticket_pattern", json!("x)|(y")),
