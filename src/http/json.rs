@@ -1,4 +1,4 @@
-//! Request bodies in JSON (RFC 8259): one object, bounded in depth and in number of strings, with Vault's error texts.
+//! Request bodies in JSON (RFC 8259): one object, bounded in depth and in number of strings and values, with Vault's error texts.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,8 +11,11 @@ use crate::error::{Error, Result};
 
 /// Most strings, names of fields included, that one body may hold.
 pub const MAX_STRINGS: usize = 1000;
+/// Most elements of lists that one body may hold. Read, a list takes many times what it took in the body.
+pub const MAX_ELEMENTS: usize = 10_000;
 
 const TOO_MANY: &str = "exceeded maximum number of strings";
+const TOO_LONG: &str = "exceeded maximum array element count";
 const TOO_DEEP: &str = "exceeded maximum depth";
 
 /// Reads `bytes` as an object. Nothing, white space and `null` are an empty one; of a name that stands twice the last
@@ -48,7 +51,7 @@ fn object_text(text: &str) -> Result<Map<String, Value>> {
             _ => {}
         },
     }
-    let left = Cell::new(MAX_STRINGS);
+    let left = Left { strings: Cell::new(MAX_STRINGS), elements: Cell::new(MAX_ELEMENTS) };
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = Limited(&left).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match read {
@@ -58,19 +61,29 @@ fn object_text(text: &str) -> Result<Map<String, Value>> {
     }
 }
 
-/// Builds a [`Value`] and counts strings on the way.
+/// What the body may still hold.
+struct Left {
+    strings: Cell<usize>,
+    elements: Cell<usize>,
+}
+
+/// Builds a [`Value`] and counts on the way.
 #[derive(Clone, Copy)]
-struct Limited<'a>(&'a Cell<usize>);
+struct Limited<'a>(&'a Left);
 
 impl Limited<'_> {
     fn count<E: serde::de::Error>(self) -> Result<(), E> {
-        match self.0.get().checked_sub(1) {
-            Some(left) => {
-                self.0.set(left);
-                Ok(())
-            }
-            None => Err(E::custom(TOO_MANY)),
+        spend(&self.0.strings, TOO_MANY)
+    }
+}
+
+fn spend<E: serde::de::Error>(of: &Cell<usize>, otherwise: &'static str) -> Result<(), E> {
+    match of.get().checked_sub(1) {
+        Some(left) => {
+            of.set(left);
+            Ok(())
         }
+        None => Err(E::custom(otherwise)),
     }
 }
 
@@ -112,6 +125,7 @@ impl<'de> Visitor<'de> for Limited<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(self)? {
+            spend::<A::Error>(&self.0.elements, TOO_LONG)?;
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -119,7 +133,7 @@ impl<'de> Visitor<'de> for Limited<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            self.count().map_err(|error: A::Error| A::Error::custom(error))?;
+            self.count::<A::Error>()?;
             let value = entries.next_value_seed(self)?;
             map.insert(name, value);
         }
@@ -132,6 +146,9 @@ fn sentence(error: &serde_json::Error, text: &str) -> String {
     let told = error.to_string();
     if told.starts_with(TOO_MANY) {
         return format!("refused JSON input due to high complexity: {TOO_MANY}");
+    }
+    if told.starts_with(TOO_LONG) {
+        return format!("refused JSON input due to high complexity: {TOO_LONG}");
     }
     if told.starts_with("recursion limit") {
         return format!("refused JSON input due to high complexity: {TOO_DEEP}");
@@ -203,6 +220,14 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_are_replaced() {
         assert_eq!(object(b"{\"a\":\"\xff\"}").unwrap()["a"], "\u{fffd}");
+    }
+
+    #[test]
+    fn lists_are_bounded_together() {
+        let body = |count: usize| format!("{{\"a\": [{}], \"b\": [[0]]}}", vec!["0"; count].join(","));
+        assert!(object(body(MAX_ELEMENTS - 2).as_bytes()).is_ok());
+        let said = "refused JSON input due to high complexity: exceeded maximum array element count";
+        assert_eq!(refused(body(MAX_ELEMENTS - 1).as_bytes()), said);
     }
 
     #[test]

@@ -14,24 +14,27 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::body::Bounds;
 use super::paced::Paced;
+use super::places::{Place, Places};
 use super::render::Reply;
 use super::tls::TlsReloader;
 
 /// What answers the requests of a listener.
 pub trait Service: Send + Sync + 'static {
-    /// The answer to `request`, which came from `peer`. It is dropped where it waits if the client goes away.
-    fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> impl Future<Output = Reply> + Send;
+    /// The answer to `request`, which came from `peer`. It is dropped where it waits if the client goes away; also if its place
+    /// is wanted before it says that it is [at work](Place::at_work), which it does once it has read the whole request.
+    fn answer(&self, peer: SocketAddr, request: Request<Incoming>, place: &Place)
+    -> impl Future<Output = Reply> + Send;
 }
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most connections at once; further ones wait to be accepted.
+    /// Most connections at once; a further one takes the place of the one that has kept us waiting for longest.
     pub max_connections: usize,
     /// Longest request head, in bytes.
     pub max_head: usize,
@@ -84,28 +87,39 @@ pub async fn listen<S: Service>(
     limits: Limits,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let places = Places::new(limits.max_connections);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stopped(&mut shutdown) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
+        let Some((stream, peer)) = accepted else { continue };
+        let place = tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => break,
+            place = places.take() => place,
+        };
+        let Some(place) = place else { break };
         let connection = Connection { service: Arc::clone(&service), limits, peer, shutdown: shutdown.clone() };
         let acceptor = tls.as_ref().map(|tls| tls.acceptor());
         connections.spawn(async move {
             match acceptor {
-                None => connection.serve(stream).await,
-                Some(acceptor) => match tokio::time::timeout(limits.head_time, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => connection.serve(stream).await,
-                    Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                },
+                None => connection.serve(stream, &place).await,
+                Some(acceptor) => {
+                    let shaken = tokio::select! {
+                        shaken = tokio::time::timeout(limits.head_time, acceptor.accept(stream)) => shaken,
+                        () = place.sent_away() => return,
+                    };
+                    match shaken {
+                        Ok(Ok(stream)) => connection.serve(stream, &place).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                    }
+                }
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -123,16 +137,13 @@ pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     }
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
-/// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepted> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+/// The next connection.
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             // A failure here only costs a little latency.
             let _ = stream.set_nodelay(true);
-            Some((stream, peer, place))
+            Some((stream, peer))
         }
         Err(error) => {
             tracing::warn!(%error, "accepting a connection failed");
@@ -151,11 +162,11 @@ struct Connection<S> {
 }
 
 impl<S: Service> Connection<S> {
-    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, place: &Place) {
         let (service, limits, peer) = (self.service, self.limits, self.peer);
         let service = service_fn(move |request| {
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.answer(peer, request).await) }
+            async move { Ok::<_, Infallible>(service.answer(peer, request, place).await) }
         });
         let stream = TokioIo::new(Paced::new(stream, limits.stall_time));
         let connection = http1::Builder::new()
@@ -172,6 +183,10 @@ impl<S: Service> Connection<S> {
             () = stopped(&mut self.shutdown) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = place.sent_away() => {
+                tracing::debug!(%peer, "its place was wanted, and no request came");
+                return;
             }
         };
         if let Err(error) = ended {

@@ -5,6 +5,7 @@ pub mod form;
 pub mod json;
 pub mod listener;
 pub mod paced;
+pub mod places;
 pub mod render;
 pub mod server;
 pub mod tls;

@@ -9,8 +9,9 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::body;
+use super::body::{self, Room};
 use super::listener::{Limits, Service, listen, stopped};
+use super::places::Place;
 use super::render::{self, Reply};
 use super::tls::TlsReloader;
 use super::wire;
@@ -27,7 +28,7 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) {
     let tidying = tokio::spawn(tidy(Arc::clone(&host), shutdown.clone()));
-    listen(listener, tls, Arc::new(Face { host, limits }), limits, shutdown).await;
+    listen(listener, tls, Arc::new(Face { host, limits, bodies: Room::default() }), limits, shutdown).await;
     // It ends by itself, after the sweep that it is at.
     if tokio::time::timeout(limits.grace, tidying).await.is_err() {
         tracing::warn!("tokens and wrappings were still being tidied when the grace period ended");
@@ -57,28 +58,27 @@ async fn tidy(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
 struct Face {
     host: Arc<Host>,
     limits: Limits,
+    bodies: Room,
 }
 
 impl Service for Face {
-    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Reply {
-        respond(&self.host, self.limits, peer, request).await
-    }
-}
-
-async fn respond(host: &Arc<Host>, limits: Limits, peer: SocketAddr, request: Request<Incoming>) -> Reply {
-    let (parts, incoming) = request.into_parts();
-    let mut call = match wire::head(&parts, Some(peer)) {
-        Ok(call) => call,
-        Err(reply) => return *reply,
-    };
-    if call.refused.is_none() && matches!(call.verb, Verb::Update | Verb::Patch) {
-        match body::read(&parts.headers, incoming, limits.bounds()).await {
-            Ok(bytes) => match wire::body(&parts.headers, &bytes) {
-                Ok(fields) => call.body = fields,
-                Err(error) => call.refused = Some(error.into()),
-            },
-            Err(unread) => call.refused = Some(unread.refusal()),
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>, place: &Place) -> Reply {
+        let (parts, incoming) = request.into_parts();
+        let mut call = match wire::head(&parts, Some(peer)) {
+            Ok(call) => call,
+            Err(reply) => return *reply,
+        };
+        let mut held = None;
+        if call.refused.is_none() && matches!(call.verb, Verb::Update | Verb::Patch) {
+            match body::read(&parts.headers, incoming, self.limits.bounds(), &self.bodies).await {
+                Ok(read) => match wire::body(&parts.headers, &held.insert(read).bytes) {
+                    Ok(fields) => call.body = fields,
+                    Err(error) => call.refused = Some(error.into()),
+                },
+                Err(unread) => call.refused = Some(unread.refusal()),
+            }
         }
+        let _at_work = place.at_work();
+        render::reply(self.host.handle(call).await)
     }
-    render::reply(host.handle(call).await)
 }

@@ -18,7 +18,8 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::http::body::{self, Unread};
+use crate::http::body::{self, Room, Unread};
+use crate::http::places::Place;
 use crate::http::render::Reply;
 use crate::http::{Limits, Service};
 
@@ -51,13 +52,20 @@ pub struct Relay {
     vaults: Arc<Vaults>,
     limits: Limits,
     places: Semaphore,
+    bodies: Room,
 }
 
 impl Relay {
     /// A relay that has reached nobody yet.
     pub fn new(parts: Parts) -> Self {
         let Parts { routes, vaults, limits, max_in_flight } = parts;
-        Relay { routes, vaults: Arc::new(vaults), limits, places: Semaphore::new(max_in_flight) }
+        Relay {
+            routes,
+            vaults: Arc::new(vaults),
+            limits,
+            places: Semaphore::new(max_in_flight),
+            bodies: Room::default(),
+        }
     }
 
     /// All targets at once; the outcome is that of all.
@@ -83,20 +91,23 @@ impl Relay {
 
     async fn event(&self, request: Request<Incoming>) -> Result<String, Outcome> {
         let (parts, incoming) = request.into_parts();
-        let bytes = match body::read(&parts.headers, incoming, self.limits.bounds()).await {
-            Ok(bytes) => bytes,
+        let read = match body::read(&parts.headers, incoming, self.limits.bounds(), &self.bodies).await {
+            Ok(read) => read,
             Err(Unread::TooLarge) => {
                 let most = self.limits.max_body;
                 return Err(refused(413, &format!("a Security Event Token of at most {most} bytes")));
             }
             Err(Unread::TooSlow) => return Err(refused(408, "the body did not come in time")),
+            Err(Unread::NoRoom) => {
+                return Err(Outcome::Later { why: "too many long bodies at once".to_owned(), retry_after: Some(BUSY) });
+            }
             Err(Unread::Broken) => return Err(refused(400, "the body is broken")),
         };
         // Judged after the body was read, so that the sender comes to read the answer.
         if !is_event(&parts.headers) {
             return Err(refused(415, "send one Security Event Token as application/secevent+jwt (RFC 8935)"));
         }
-        match std::str::from_utf8(&bytes).map(str::trim) {
+        match std::str::from_utf8(&read.bytes).map(str::trim) {
             Ok(set) if is_compact(set) => Ok(set.to_owned()),
             _ => Err(refused(400, "the body is no Security Event Token in compact form (RFC 8417)")),
         }
@@ -104,7 +115,7 @@ impl Relay {
 }
 
 impl Service for Relay {
-    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>, place: &Place) -> Reply {
         let started = Instant::now();
         let path = request.uri().path().to_owned();
         let Some(targets) = self.routes.find(&path) else { return outcome::no_such_path() };
@@ -114,7 +125,10 @@ impl Service for Relay {
         let outcome = match self.event(request).await {
             Err(outcome) => outcome,
             Ok(set) => match self.places.try_acquire() {
-                Ok(_place) => self.deliver(targets, &set).await,
+                Ok(_permit) => {
+                    let _at_work = place.at_work();
+                    self.deliver(targets, &set).await
+                }
                 Err(_) => Outcome::Later { why: "too many events at once".to_owned(), retry_after: Some(BUSY) },
             },
         };

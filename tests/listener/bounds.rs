@@ -133,16 +133,43 @@ fn a_head_that_is_too_long_is_refused() {
 }
 
 #[test]
-fn more_connections_than_there_are_places_wait_for_one() {
-    let limits = Limits { max_connections: 2, head_time: Duration::from_millis(500), ..Limits::default() };
+fn whoever_has_waited_longest_makes_room_when_all_places_are_taken() {
+    let limits = Limits { max_connections: 2, ..Limits::default() };
     let (node, _root) = node(limits);
-    let held = [connect(&node), connect(&node)];
-    let begun = Instant::now();
-    let mut third = connect(&node);
-    send(&mut third, b"GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(answer(&mut third).0, 200, "served once an idle one was given up");
-    assert!(begun.elapsed() > Duration::from_millis(200), "it did not wait");
-    drop(held);
+    let mut held = [connect(&node), connect(&node)];
+    send(&mut held[1], b"POST /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{");
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let mut more = connect(&node);
+        send(&mut more, b"GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(answer(&mut more).0, 200);
+        assert!(begun.elapsed() < Duration::from_secs(5), "an idle connection held it up");
+    }
+    assert!(closed(&mut held[0]), "it only waited");
+    assert!(closed(&mut held[1]), "it only dripped");
+}
+
+#[test]
+fn many_long_bodies_at_once_leave_short_ones_alone() {
+    let limits = Limits { body_time: Duration::from_secs(2), ..Limits::default() };
+    let (node, _root) = node(limits);
+    let head = "POST /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{";
+    let mut long: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = connect(&node);
+            send(&mut stream, head.as_bytes());
+            stream
+        })
+        .collect();
+    let short = node.client().write("sys/unseal", &serde_json::json!({"key": [1]}));
+    assert_eq!(short.status, 400, "{}", short.text());
+    let mut said: Vec<u16> = long.iter_mut().map(|stream| answer(stream).0).collect();
+    said.sort_unstable();
+    let (had_room, had_none) = said.split_at(33);
+    assert!(had_room.iter().all(|status| *status == 408), "they dripped: {said:?}");
+    assert!(had_none.iter().all(|status| *status == 503), "they waited for room: {said:?}");
+    let long = format!("{{\"key\": \"{}\"}}", "a".repeat(900_000));
+    assert_eq!(node.client().send("POST", "sys/unseal", Some(long.as_bytes())).status, 400, "there is room again");
 }
 
 #[test]

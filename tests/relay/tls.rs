@@ -10,6 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use sparekey::http::places::Place;
 use sparekey::http::render::Reply;
 use sparekey::http::tls::{MinVersion, TlsFiles, TlsReloader};
 use sparekey::http::{Limits, Service, listen};
@@ -53,7 +54,7 @@ impl Authority {
 struct Accepting;
 
 impl Service for Accepting {
-    async fn answer(&self, _peer: SocketAddr, _request: Request<Incoming>) -> Reply {
+    async fn answer(&self, _peer: SocketAddr, _request: Request<Incoming>, _place: &Place) -> Reply {
         let mut reply = Reply::default();
         *reply.status_mut() = hyper::StatusCode::ACCEPTED;
         reply
