@@ -56,6 +56,11 @@ impl Scene {
         scene
     }
 
+    /// The same cast, reached by other clients: another node of the same engine.
+    pub fn through(&self, root: Client, plain: Client) -> Self {
+        Scene { signer: self.signer.clone(), root, plain }
+    }
+
     /// A fresh assertion of an on-call admin.
     pub fn admin(&self, subject: &str) -> String {
         let mut claims = claims(ISSUER, subject, AUDIENCE);

@@ -115,6 +115,24 @@ impl Vault {
         self.client().write("sys/unseal", &json!({"key": self.unseal_key})).expect(200);
         self.until("active", |health| health == 200);
     }
+    /// Starts a node of a cluster again after its end, and unseals it, whatever part the others give it.
+    pub fn rejoin(&mut self) {
+        self.boot();
+        self.client().write("sys/unseal", &json!({"key": self.unseal_key})).expect(200);
+        self.until("unsealed", |health| matches!(health, 200 | 429 | 472 | 473));
+    }
+    /// Whether it is the node that writes, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.client().try_send("GET", "sys/health", None).is_ok_and(|answer| answer.status == 200)
+    }
+    /// Ends the node that writes at once, if there is one, and starts it again; says when it ended.
+    pub fn replace_leader(nodes: &mut [Vault]) -> Option<Instant> {
+        let leader = nodes.iter_mut().find(|node| node.leads())?;
+        let at = Instant::now();
+        leader.kill();
+        leader.rejoin();
+        Some(at)
+    }
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -174,6 +192,16 @@ impl Vault {
         assert_eq!(pids.len(), 1, "{pids:?}");
         let pid = rustix::process::Pid::from_raw(pids[0]).expect("a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is killed");
+    }
+    /// Ends the plugin process at once if there is one, and says when.
+    pub fn try_kill_plugin(&self) -> Option<Instant> {
+        let [pid] = self.plugin_pids()[..] else { return None };
+        let at = Instant::now();
+        let killed = rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).expect("a process id"),
+            rustix::process::Signal::KILL,
+        );
+        killed.is_ok().then_some(at)
     }
     /// Sends a request again for as long as the plugin's end shows in the answer.
     pub fn again(&self, mut send: impl FnMut() -> Answer) -> Answer {
