@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use support::drill::{Drill, Outcome, verdict};
+use support::drill::verdict::verdict;
+use support::drill::{Drill, Outcome};
 use support::scene::Scene;
 use support::signer::Signer;
 use support::vault::Vault;

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::drill::{Book, Drill, Given, Outcome, verdict};
+use crate::support::drill::verdict::{Book, verdict};
+use crate::support::drill::{Drill, Given, Outcome};
 use crate::support::scene::Scene;
 use crate::support::signer::Signer;
 use crate::support::vault::Vault;

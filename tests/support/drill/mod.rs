@@ -2,7 +2,7 @@
 //!
 //! A client sends the same request until it is answered, so each act is one code: none lost, none twice, all on the record.
 
-mod verdict;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::http::Answer;
 use super::scene::{Scene, codes};
 use super::signer::now;
-pub use verdict::{Book, verdict};
+use verdict::Book;
 
 /// How long one request may take, tries included.
 const PATIENCE: Duration = Duration::from_secs(60);
