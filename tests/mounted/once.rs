@@ -1,6 +1,7 @@
 //! Once means once while the plugin process, then the node that writes, is killed again and again under many clients. For longer, by hand:
 //! `cargo bench --bench mounted_faults -- --seconds 60`.
 
+use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
 use crate::support::drill::verdict::{Book, verdict};
@@ -54,13 +55,13 @@ fn the_verdict_finds_whatever_is_wrong() {
         verified: true,
         remaining: 2,
     };
-    assert_eq!(verdict(&given, &[book.clone()]), Vec::<String>::new());
+    assert_eq!(verdict(&given, from_ref(&book)), Vec::<String>::new());
 
     let twice = [&given[..], &given[..1]].concat();
-    assert_eq!(verdict(&twice, &[book.clone()]), ["code-1 was given twice"]);
+    assert_eq!(verdict(&twice, from_ref(&book)), ["code-1 was given twice"]);
     let mut other = given.clone();
     other[0].code = code(4);
-    assert_eq!(verdict(&other, &[book.clone()]), ["code-4 is not what stands in slot 1 of account 0"]);
+    assert_eq!(verdict(&other, from_ref(&book)), ["code-4 is not what stands in slot 1 of account 0"]);
     let broken = |change: &dyn Fn(&mut Book)| {
         let mut broken = book.clone();
         change(&mut broken);
