@@ -13,6 +13,7 @@ mod mounts;
 mod nodes;
 mod once;
 mod policies;
+mod snapshot;
 mod story;
 #[path = "../support/document.rs"]
 mod written;

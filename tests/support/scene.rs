@@ -104,6 +104,12 @@ impl Scene {
         let subject = json!({"format": "email", "email": email});
         self.push(&self.signer.set(&credential_change(ISSUER, AUDIENCE, &subject, now())))
     }
+    /// The same as a vault takes it: in JSON.
+    pub fn enrolled_again_in_json(&self, email: &str) -> Answer {
+        let subject = json!({"format": "email", "email": email});
+        let set = self.signer.set(&credential_change(ISSUER, AUDIENCE, &subject, now()));
+        self.plain.write(&format!("{MOUNT}/events/idp"), &json!({"set": set}))
+    }
     /// Pushes these very bytes as a Security Event Token (RFC 8935).
     pub fn push(&self, set: &str) -> Answer {
         let client = self.plain.header("Content-Type", "application/secevent+jwt").header("Accept", "application/json");
