@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -12,80 +11,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use support::canary::{Search, disguises};
 use support::http::{Answer, Client};
 use support::scene::{AUDIENCE, ISSUER, Scene};
 use support::server::{BINARY, MOUNT, Server, Setup};
 use support::signer::{credential_change, now};
 
-const CANARIES: [&str; 6] = [
+const CANARIES: [&str; 7] = [
     "Kanari-Vogel-7Q2X",
     "Kanari-Vogel-8R3Y",
     "Kanari-Vogel-9S4Z",
     "4815162342",
     "k4n4r1 v0g31 t3u0",
     "Kanari-Vogel-1A5W",
+    "Kanari\"<2B6V>&\\4D8T",
 ];
-
-/// Every way in which `code` might stand in bytes.
-fn disguises(code: &str) -> Vec<(String, Vec<u8>)> {
-    let bare: String = code.chars().filter(|c| c.is_alphanumeric()).collect();
-    let swapped = |text: &str| -> String {
-        text.chars().map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect()
-    };
-    let mut texts = Vec::new();
-    for (what, text) in [("as imported", code), ("bare", &bare)] {
-        texts.push((what.to_string(), text.to_string()));
-        texts.push((format!("{what}, lower case"), text.to_lowercase()));
-        texts.push((format!("{what}, upper case"), text.to_uppercase()));
-        texts.push((format!("{what}, case swapped"), swapped(text)));
-        texts.push((format!("{what}, backwards"), text.chars().rev().collect()));
-    }
-    let mut all = Vec::new();
-    for (what, text) in texts {
-        all.push((format!("{what}, hex"), hex::encode(&text).into_bytes()));
-        all.push((format!("{what}, hex upper case"), hex::encode_upper(&text).into_bytes()));
-        all.push((format!("{what}, percent"), text.bytes().flat_map(|b| format!("%{b:02X}").into_bytes()).collect()));
-        all.push((format!("{what}, UTF-16"), text.encode_utf16().flat_map(u16::to_le_bytes).collect()));
-        // Base64 looks different at each of three offsets; only the characters that no neighbour touches count.
-        for offset in 0..3 {
-            let padded = [vec![0; offset], text.clone().into_bytes()].concat();
-            for (name, engine) in [("base64", &STANDARD_NO_PAD), ("base64url", &URL_SAFE_NO_PAD)] {
-                let encoded = engine.encode(&padded);
-                let end = padded.len() * 8 / 6;
-                let start = (offset * 8).div_ceil(6);
-                all.push((format!("{what}, {name} at {offset}"), encoded.as_bytes()[start..end].to_vec()));
-            }
-        }
-        all.push((what, text.into_bytes()));
-    }
-    all
-}
-
-/// Every disguise of every canary, by its first four bytes: one pass over the bytes finds them all.
-type Index = HashMap<[u8; 4], Vec<(String, Vec<u8>)>>;
 
 /// Where in `bytes` a canary stands, in words.
 fn found(place: &str, bytes: &[u8]) -> Vec<String> {
-    static INDEX: OnceLock<Index> = OnceLock::new();
-    let index = INDEX.get_or_init(|| {
-        let mut index = Index::new();
-        for code in CANARIES {
-            for (what, needle) in disguises(code) {
-                let head = *needle.first_chunk().expect("a needle is longer than four bytes");
-                index.entry(head).or_default().push((format!("{code} {what}"), needle));
-            }
-        }
-        index
-    });
-    let mut finds = BTreeSet::new();
-    for (at, window) in bytes.windows(4).enumerate() {
-        for (what, needle) in window.first_chunk().and_then(|head| index.get(head)).into_iter().flatten() {
-            if bytes[at..].starts_with(needle) {
-                finds.insert(format!("{what} in {place}"));
-            }
-        }
-    }
-    finds.into_iter().collect()
+    static SEARCH: OnceLock<Search> = OnceLock::new();
+    SEARCH.get_or_init(|| Search::codes(&CANARIES)).found(place, bytes)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod canary;
 mod document;
 mod faces;
 mod identity;
@@ -12,6 +13,7 @@ mod mounts;
 mod nodes;
 mod once;
 mod policies;
+mod snapshot;
 mod story;
 #[path = "../support/document.rs"]
 mod written;

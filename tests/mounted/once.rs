@@ -1,94 +1,79 @@
-//! Once means once while the plugin process is killed again and again under many clients.
+//! Once means once while the plugin process, then the node that writes, is killed again and again under many clients. For longer, by hand:
+//! `cargo bench --bench mounted_faults -- --seconds 60`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{scope, sleep};
+use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
-use crate::support::scene::{Scene, codes};
+use crate::support::drill::verdict::{Book, verdict};
+use crate::support::drill::{Drill, Given, Outcome};
+use crate::support::scene::Scene;
 use crate::support::signer::Signer;
 use crate::support::vault::Vault;
 
-const CLIENTS: usize = 8;
-const KILLS: usize = 12;
+/// Nothing went wrong, and enough happened that something could have.
+#[track_caller]
+fn accounted_for(drill: &Drill, outcome: &Outcome, scene: &Scene) {
+    println!("{}", outcome.figures());
+    assert!(outcome.given.len() > drill.clients as usize, "{}", outcome.figures());
+    assert!(!outcome.faults.is_empty() && !outcome.failures.is_empty(), "{}", outcome.figures());
+    let wrong = verdict(&outcome.given, &drill.books(outcome, scene));
+    assert!(wrong.is_empty(), "{}: {wrong:#?}", outcome.figures());
+}
 
 #[test]
 fn no_code_twice_and_none_unrecorded_while_the_plugin_is_killed_under_many_clients() {
     let vault = Vault::mounted();
     let scene = Scene::with(vault.root(), vault.root(), Signer::es256("k"));
-    let mine = codes(3, 500);
-    scene.store("github/acme", &mine, 0).expect(200);
+    let drill = Drill { clients: 8, length: Duration::from_secs(4), every: Duration::from_millis(400), codes: 100 };
+    let doors = [scene.through(vault.root(), vault.root())];
+    let outcome = drill.run(&doors, || vault.try_kill_plugin());
+    accounted_for(&drill, &outcome, &scene);
+}
 
-    let (over, broken) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let seen: Mutex<Vec<(String, u64)>> = Mutex::default();
-    scope(|threads| {
-        for client in 0..CLIENTS {
-            let (scene, over, broken, seen) = (&scene, &over, &broken, &seen);
-            threads.spawn(move || {
-                for number in 0.. {
-                    if over.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let mut ask = scene.request(&format!("client-{client}"));
-                    ask["idempotency_key"] = json!(format!("{client}-{number}"));
-                    let deadline = Instant::now() + Duration::from_secs(30);
-                    // The same request, until it is answered: it must cost one code and no more.
-                    let answer = loop {
-                        let answer = scene.act("retrieve", "github/acme", ask.clone());
-                        if answer.status == 200 {
-                            break answer;
-                        }
-                        assert!(matches!(answer.status, 500 | 503), "{}: {}", answer.status, answer.text());
-                        assert!(Instant::now() < deadline, "{}", answer.text());
-                        broken.fetch_add(1, Ordering::Relaxed);
-                        sleep(Duration::from_millis(20));
-                    };
-                    let data = answer.data();
-                    let code = data["code"].as_str().expect("a code").to_owned();
-                    seen.lock().unwrap().push((code, data["slot"].as_u64().unwrap()));
-                }
-            });
-        }
-        for _ in 0..KILLS {
-            sleep(Duration::from_millis(400));
-            if let [pid] = vault.plugin_pids()[..] {
-                let _ = rustix::process::kill_process(
-                    rustix::process::Pid::from_raw(pid).unwrap(),
-                    rustix::process::Signal::KILL,
-                );
-            }
-        }
-        over.store(true, Ordering::Relaxed);
+#[test]
+fn no_code_twice_and_none_unrecorded_while_the_leader_is_killed_under_many_clients() {
+    let first = Vault::mounted();
+    let scene = Scene::with(first.root(), first.root(), Signer::es256("k"));
+    let mut nodes = [Vault::standby_of(&first), Vault::standby_of(&first), first];
+    let doors = nodes.each_ref().map(|node| scene.through(node.root(), node.root()));
+    let drill = Drill { clients: 8, length: Duration::from_secs(6), every: Duration::from_secs(3), codes: 100 };
+    let outcome = drill.run(&doors, || Vault::replace_leader(&mut nodes));
+    let leader = nodes.iter().find(|node| node.leads()).expect("a leader");
+    accounted_for(&drill, &outcome, &scene.through(leader.root(), leader.root()));
+}
+
+#[test]
+fn the_verdict_finds_whatever_is_wrong() {
+    let at = Instant::now();
+    let code = |number: u64| format!("code-{number}");
+    let given: Vec<Given> =
+        (1..=3).map(|slot| Given { account: 0, slot, code: code(slot), sent: at, answered: at }).collect();
+    let book = Book {
+        account: 0,
+        codes: (1..=5).map(code).collect(),
+        dispensed: (1..=3).map(|slot| (slot, 1)).collect(),
+        verified: true,
+        remaining: 2,
+    };
+    assert_eq!(verdict(&given, from_ref(&book)), Vec::<String>::new());
+
+    let twice = [&given[..], &given[..1]].concat();
+    assert_eq!(verdict(&twice, from_ref(&book)), ["code-1 was given twice"]);
+    let mut other = given.clone();
+    other[0].code = code(4);
+    assert_eq!(verdict(&other, from_ref(&book)), ["code-4 is not what stands in slot 1 of account 0"]);
+    let broken = |change: &dyn Fn(&mut Book)| {
+        let mut broken = book.clone();
+        change(&mut broken);
+        verdict(&given, &[broken])
+    };
+    let unrecorded = broken(&|book| {
+        book.dispensed.remove(&2);
+        book.remaining = 3;
     });
-
-    let seen = seen.into_inner().unwrap();
-    let distinct: BTreeSet<&String> = seen.iter().map(|(code, _)| code).collect();
-    assert!(seen.len() > CLIENTS && broken.load(Ordering::Relaxed) > 0, "{} codes, {broken:?} failures", seen.len());
-    assert_eq!(distinct.len(), seen.len(), "a code left twice");
-
-    // Every code that was seen stands in the ledger, once but for repeats of the same request.
-    let mut recorded: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut after = 0;
-    loop {
-        let page =
-            scene.read("history", &format!("github/acme?limit=1000&verify=true&after={after}")).expect(200).data();
-        assert_eq!(page["verified"], true);
-        let entries = page["entries"].as_array().unwrap();
-        for entry in entries.iter().filter(|entry| entry["act"] == "retrieve" && entry["repeat"] == false) {
-            *recorded.entry(entry["slot"].as_u64().unwrap()).or_default() += 1;
-        }
-        match entries.last() {
-            Some(last) => after = last["seq"].as_u64().unwrap(),
-            None => break,
-        }
-    }
-    for (_, slot) in &seen {
-        assert_eq!(recorded.get(slot), Some(&1), "slot {slot}");
-    }
-    let remaining = scene.read("accounts", "github/acme").data()["remaining"].as_u64().unwrap() as usize;
-    assert_eq!(remaining + recorded.len(), mine.len(), "a repeat cost another code");
-    println!("{} codes, {} answers lost to {KILLS} kills", seen.len(), broken.load(Ordering::Relaxed));
+    assert_eq!(unrecorded, ["slot 2 of account 0 is recorded 0 times"]);
+    assert_eq!(broken(&|book| book.dispensed.extend([(2, 2)])), ["slot 2 of account 0 is recorded 2 times"]);
+    assert_eq!(broken(&|book| book.verified = false), ["the history of account 0 does not verify"]);
+    assert_eq!(broken(&|book| book.remaining = 1), ["account 0: 1 remain and 3 are recorded, of 5"]);
+    assert_eq!(verdict(&given[..2], &[book]), ["slot 3 of account 0 was burnt for nobody"]);
 }

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "every test binary compiles this module and uses its own part of it")]
 
 pub mod bao;
+pub mod canary;
+pub mod drill;
 pub mod http;
 pub mod provision;
 pub mod scene;

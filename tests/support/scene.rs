@@ -56,6 +56,11 @@ impl Scene {
         scene
     }
 
+    /// The same cast, reached by other clients: another node of the same engine.
+    pub fn through(&self, root: Client, plain: Client) -> Self {
+        Scene { signer: self.signer.clone(), root, plain }
+    }
+
     /// A fresh assertion of an on-call admin.
     pub fn admin(&self, subject: &str) -> String {
         let mut claims = claims(ISSUER, subject, AUDIENCE);
@@ -98,6 +103,12 @@ impl Scene {
     pub fn enrolled_again(&self, email: &str) -> Answer {
         let subject = json!({"format": "email", "email": email});
         self.push(&self.signer.set(&credential_change(ISSUER, AUDIENCE, &subject, now())))
+    }
+    /// The same as a vault takes it: in JSON.
+    pub fn enrolled_again_in_json(&self, email: &str) -> Answer {
+        let subject = json!({"format": "email", "email": email});
+        let set = self.signer.set(&credential_change(ISSUER, AUDIENCE, &subject, now()));
+        self.plain.write(&format!("{MOUNT}/events/idp"), &json!({"set": set}))
     }
     /// Pushes these very bytes as a Security Event Token (RFC 8935).
     pub fn push(&self, set: &str) -> Answer {

@@ -29,6 +29,7 @@ pub struct Vault {
     cluster: SocketAddr,
     root_token: String,
     unseal_key: String,
+    log_level: &'static str,
     dir: TempDir,
 }
 
@@ -63,7 +64,8 @@ impl Vault {
             fs::create_dir(dir.path().join(folder)).expect("a folder");
         }
         let (address, cluster) = (free_address(), free_address());
-        Vault { child: None, address, cluster, root_token: String::new(), unseal_key: String::new(), dir }
+        let (root_token, unseal_key) = Default::default();
+        Vault { child: None, address, cluster, root_token, unseal_key, log_level: "debug", dir }
     }
     /// Another node of the cluster of `leader`, with the plugin in its folder, unsealed and standing by.
     pub fn standby_of(leader: &Vault) -> Self {
@@ -114,6 +116,31 @@ impl Vault {
     pub fn unseal(&self) {
         self.client().write("sys/unseal", &json!({"key": self.unseal_key})).expect(200);
         self.until("active", |health| health == 200);
+    }
+    /// Ends and starts it once more, from then on with everything it can say in its log.
+    pub fn tell_all(&mut self) {
+        self.log_level = "trace";
+        self.kill();
+        self.boot();
+        self.unseal();
+    }
+    /// Starts a node of a cluster again after its end, and unseals it, whatever part the others give it.
+    pub fn rejoin(&mut self) {
+        self.boot();
+        self.client().write("sys/unseal", &json!({"key": self.unseal_key})).expect(200);
+        self.until("unsealed", |health| matches!(health, 200 | 429 | 472 | 473));
+    }
+    /// Whether it is the node that writes, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.client().try_send("GET", "sys/health", None).is_ok_and(|answer| answer.status == 200)
+    }
+    /// Ends the node that writes at once, if there is one, and starts it again; says when it ended.
+    pub fn replace_leader(nodes: &mut [Vault]) -> Option<Instant> {
+        let leader = nodes.iter_mut().find(|node| node.leads())?;
+        let at = Instant::now();
+        leader.kill();
+        leader.rejoin();
+        Some(at)
     }
     /// Where it listens.
     pub fn url(&self) -> String {
@@ -175,6 +202,16 @@ impl Vault {
         let pid = rustix::process::Pid::from_raw(pids[0]).expect("a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is killed");
     }
+    /// Ends the plugin process at once if there is one, and says when.
+    pub fn try_kill_plugin(&self) -> Option<Instant> {
+        let [pid] = self.plugin_pids()[..] else { return None };
+        let at = Instant::now();
+        let killed = rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).expect("a process id"),
+            rustix::process::Signal::KILL,
+        );
+        killed.is_ok().then_some(at)
+    }
     /// Sends a request again for as long as the plugin's end shows in the answer.
     pub fn again(&self, mut send: impl FnMut() -> Answer) -> Answer {
         let deadline = Instant::now() + PATIENCE;
@@ -199,7 +236,7 @@ impl Vault {
         self.configure();
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
         let child = Command::new(provision::bao())
-            .args(["server", "-log-level=debug", "-config"])
+            .args(["server", &format!("-log-level={}", self.log_level), "-config"])
             .arg(self.dir.path().join("vault.hcl"))
             .env_clear()
             .env("HOME", self.dir.path())
