@@ -1,0 +1,1 @@
+okta/jane@example.com
