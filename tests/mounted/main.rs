@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod binaries;
 mod canary;
 mod document;
 mod faces;
