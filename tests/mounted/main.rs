@@ -1,8 +1,14 @@
 //! The mounted face: a real OpenBao mounts the built binary, and the story is told through it.
 
+#[path = "../support/jwt_table/mod.rs"]
+mod jwt_table;
+#[path = "../support/keys.rs"]
+mod keys;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod assertions;
+mod binaries;
 mod canary;
 mod document;
 mod faces;

@@ -59,14 +59,18 @@ impl FakeHost {
             let host = host.clone();
             async move {
                 let (ours, theirs) = tokio::io::duplex(1 << 20);
-                let connections = tokio_stream::once(Ok::<DuplexStream, std::io::Error>(ours));
-                let service = StorageServer::new(Served(host)).max_decoding_message_size(64 << 20);
-                tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
+                host.serve(ours);
                 Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(theirs))
             }
         });
         let channel = Endpoint::from_static("http://fake").connect_with_connector_lazy(connector);
         StorageClient::new(channel).max_decoding_message_size(64 << 20)
+    }
+    /// Serves it on a connection until that ends. Must be called in a runtime.
+    pub fn serve(self: &Arc<Self>, connection: DuplexStream) {
+        let connections = tokio_stream::once(Ok::<DuplexStream, std::io::Error>(connection));
+        let service = StorageServer::new(Served(self.clone())).max_decoding_message_size(64 << 20);
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
     }
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()

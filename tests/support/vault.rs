@@ -187,13 +187,23 @@ impl Vault {
     /// The processes of our plugin that this vault has started and that still run.
     pub fn plugin_pids(&self) -> Vec<i32> {
         let binary = self.plugins().join(PLUGIN);
-        let entries = fs::read_dir("/proc").expect("/proc");
-        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        pids.filter(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).next() == Some(binary.as_os_str().as_encoded_bytes())
-        })
-        .collect()
+        pids().filter(|pid| started_as(*pid, &binary)).collect()
+    }
+    /// All processes that this vault has started and that still run.
+    pub fn children(&self) -> Vec<i32> {
+        let parent = self.child.as_ref().map(|child| child.id().to_string());
+        let of = |pid: &i32| {
+            // PID (NAME) STATE PARENT …
+            let line = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let mut fields = line.rsplit(')').next().unwrap_or_default().split_whitespace();
+            fields.next() != Some("Z") && fields.next().map(str::to_owned) == parent
+        };
+        pids().filter(of).collect()
+    }
+    /// Those of them that were started as this command of the plugin directory.
+    pub fn children_named(&self, command: &str) -> Vec<i32> {
+        let binary = self.plugins().join(command);
+        self.children().into_iter().filter(|pid| started_as(*pid, &binary)).collect()
     }
     /// Ends the one plugin process at once.
     pub fn kill_plugin(&self) {
@@ -282,6 +292,16 @@ impl Vault {
             _ => answer.expect(200).data()["keys"].clone(),
         }
     }
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn started_as(pid: i32, binary: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).next() == Some(binary.as_os_str().as_encoded_bytes())
 }
 
 impl Drop for Vault {
