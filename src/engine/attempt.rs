@@ -101,13 +101,16 @@ pub struct Attempt<'e> {
     pub marks_burns: bool,
     /// Whether the soft size cap applies: to imports and disclosures, never to an end.
     pub capped: bool,
+    /// How many keys of sets this try wraps.
+    pub wrapped: u64,
+    /// Ended sets that leave the record with this write.
+    pub archived: Vec<Set>,
     /// What this try could not go on without.
     pub lacks: Vec<Lack>,
     /// What earlier tries lacked.
     pub learned: &'e Learned,
     operation: [u8; 16],
     place: Place,
-    archived: Vec<Set>,
     snapshot: &'e Snapshot,
     conflicts: &'e HashMap<String, (Vec<u8>, Revision)>,
 }
@@ -133,11 +136,12 @@ impl<'e> Attempt<'e> {
             bind_keyring: false,
             marks_burns: false,
             capped: false,
+            wrapped: 0,
+            archived,
             lacks: Vec::new(),
             learned,
             operation: random::bytes(random),
             place,
-            archived,
             snapshot,
             conflicts,
         })
@@ -246,11 +250,16 @@ impl<'e> Attempt<'e> {
         note
     }
 
-    /// The writes of this try, in their order: claims and events, archives, the record, then what follows from it.
-    pub fn writes(mut self) -> Result<Vec<Write>> {
-        let mut writes = std::mem::take(&mut self.before);
+    /// Makes the record what it is to be written as: what the clock ends has ended, and the active KEK wraps every key.
+    pub fn settle(&mut self) {
         let ended = self.record.account.settle(self.now);
         self.archived.extend(ended);
+        self.renew_wraps();
+    }
+
+    /// The writes of this settled try, in their order: claims and events, archives, the record, then what follows from it.
+    pub fn writes(mut self) -> Result<Vec<Write>> {
+        let mut writes = std::mem::take(&mut self.before);
         for set in std::mem::take(&mut self.archived) {
             let key = keys::archived_set(&self.record.account.id, set.generation);
             writes.push(self.archive(key, record::encode(&set))?);

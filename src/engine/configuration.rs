@@ -5,7 +5,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::auth::Compiled;
-use crate::crypto::keyring::{CONFIG_CHAIN, Keyring};
 use crate::domain::fields::{Fields, Given};
 use crate::domain::issuer::{Issuer, IssuerKind};
 use crate::domain::name::record_name;
@@ -13,15 +12,12 @@ use crate::domain::profile::Profile;
 use crate::domain::role::Role;
 use crate::domain::vouching;
 use crate::engine::cache::{self, Snapshot, storage_failed};
+use crate::engine::config_ledger::{self, By, Said};
 use crate::engine::request::{Request, Response};
 use crate::engine::settings::Settings;
 use crate::engine::source_state;
-use crate::engine::{Call, Engine, keys, operator, record, remote};
+use crate::engine::{Call, Engine, keys, record};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::archive::{self, Segment};
-use crate::ledger::chain::Chain;
-use crate::ledger::entry::Entry;
-use crate::random;
 use crate::sources::Source;
 use crate::storage::{Change, Expect, Found, Get, PutError, Revision, Write};
 
@@ -216,7 +212,7 @@ async fn commit<T: Configuration>(
         let gets = vec![Get::new(key), Get::new(keys::CONFIG_LEDGER)];
         let mut found = engine.storage.get_many(gets).await.map_err(storage_failed)?.into_iter();
         let (old, revision) = parse::<T>(key, found.next())?;
-        let (mut ledger, ledger_at) = read_ledger(found.next())?;
+        let (mut ledger, ledger_at) = config_ledger::read(found.next())?;
         let built_in = || T::built_in(key.strip_prefix(T::FOLDER).unwrap_or_default());
         let old = old.or_else(built_in);
         let new = change(old.as_ref())?;
@@ -239,14 +235,14 @@ async fn commit<T: Configuration>(
             (Some(_), None) => "delete",
             (Some(_), Some(_)) => "update",
         };
-        let detail = json!({"path": key, "before": before, "after": after});
-        let note = log(engine, request, &mut ledger, act, &detail, &*engine.keyring().await?);
+        let said = Said { act, detail: json!({"path": key, "before": before, "after": after}) };
+        let note = config_ledger::append(engine, &By::request(request), &mut ledger, &said).await?;
         let change = match &new {
             Some(new) => Change::Put { value: cache::to_json(new)?, revision: Revision::new(&*engine.random) },
             None => Change::Delete,
         };
         let expect = |revision: Option<Revision>| revision.map_or(Expect::Absent, Expect::At);
-        let mut writes = segments(engine, &mut ledger);
+        let mut writes = config_ledger::segments(engine, &mut ledger).await?;
         writes.push(Write { key: key.to_owned(), expect: expect(revision), change });
         writes.push(Write::put(keys::CONFIG_LEDGER, expect(ledger_at), record::encode(&ledger), &*engine.random));
         match engine.storage.put_all(writes).await {
@@ -257,53 +253,6 @@ async fn commit<T: Configuration>(
         }
     }
     Err(Error::unavailable("too many changes of the configuration at once; try again"))
-}
-
-/// The configuration's ledger and its revision.
-pub fn read_ledger(found: Option<Found>) -> Result<(Chain, Option<Revision>)> {
-    match found {
-        Some(Found::Value(bytes, revision)) => Ok((record::decode(keys::CONFIG_LEDGER, &bytes)?, Some(revision))),
-        _ => Ok((Chain::default(), None)),
-    }
-}
-
-fn log(
-    engine: &Engine,
-    request: &Request,
-    ledger: &mut Chain,
-    act: &str,
-    detail: &Value,
-    keyring: &Keyring,
-) -> Map<String, Value> {
-    let entry = Entry {
-        seq: 0,
-        at: engine.clock.now(),
-        act: act.to_owned(),
-        actor: operator(request),
-        request_id: request.id.clone(),
-        reason: None,
-        ticket: None,
-        generation: None,
-        slot: None,
-        remote: remote(request),
-        repeat: false,
-        detail: Some(detail.to_string()),
-        operation: random::bytes(&*engine.random).into(),
-    };
-    let seq = ledger.append(entry, &|previous, bytes| keyring.ledger_mac(&CONFIG_CHAIN, previous, bytes));
-    let mut note = Map::new();
-    note.insert("path".to_owned(), detail["path"].clone());
-    note.insert("seq".to_owned(), seq.into());
-    note.insert("head".to_owned(), hex::encode(*ledger.head).into());
-    note
-}
-
-fn segments(engine: &Engine, ledger: &mut Chain) -> Vec<Write> {
-    let mut writes = Vec::new();
-    while let Some((first, links)) = ledger.overflow() {
-        writes.push(Write::create(archive::key("config", first), record::encode(&Segment { links }), &*engine.random));
-    }
-    writes
 }
 
 /// A page of a list.

@@ -6,7 +6,7 @@ use crate::crypto::keyring::{CONFIG_CHAIN, Keyring};
 use crate::domain::fields::Fields;
 use crate::engine::attempt::Stored;
 use crate::engine::cache::{Snapshot, storage_failed};
-use crate::engine::configuration::read_ledger;
+use crate::engine::config_ledger;
 use crate::engine::request::Response;
 use crate::engine::{Call, Engine, keys, record};
 use crate::error::{Error, Result};
@@ -51,7 +51,7 @@ pub async fn account(engine: &Engine, call: Call) -> Result<Response> {
 pub async fn configuration(engine: &Engine, call: Call) -> Result<Response> {
     let query = Query::read(call.request.data)?;
     let found = engine.storage.get_many(vec![Get::new(keys::CONFIG_LEDGER)]).await.map_err(storage_failed)?;
-    let (ledger, _) = read_ledger(found.into_iter().next())?;
+    let (ledger, _) = config_ledger::read(found.into_iter().next())?;
     page(engine, &*engine.keyring().await?, &CONFIG_CHAIN, "config", &ledger, &query).await
 }
 

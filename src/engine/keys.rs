@@ -10,6 +10,10 @@ pub const ROOT: &str = "root-key";
 pub const CONFIG: &str = "config";
 /// The ledger of every change to the configuration.
 pub const CONFIG_LEDGER: &str = "config-ledger";
+/// How often each generation of the KEK has wrapped.
+pub const WRAPS: &str = "wraps";
+/// How far re-wrapping has come.
+pub const REWRAP: &str = "rewrap";
 /// Folders of the configuration records.
 pub const ISSUERS: &str = "issuers/";
 /// Folder of the profiles.
@@ -20,6 +24,10 @@ pub const ROLES: &str = "roles/";
 pub const SOURCES: &str = "sources/";
 /// Folder of the accounts.
 pub const ACCOUNTS: &str = "accounts/";
+/// Folder of what stays of deleted accounts.
+pub const TOMBSTONES: &str = "tombstones/";
+/// Folder of the ended sets that left their account's record.
+pub const ARCHIVED_SETS: &str = "sets/";
 
 /// Key of an account's record.
 pub fn account(name: &AccountName) -> String {
@@ -27,11 +35,11 @@ pub fn account(name: &AccountName) -> String {
 }
 /// Key of what stays of a deleted account.
 pub fn tombstone(name: &AccountName) -> String {
-    format!("tombstones/{name}")
+    format!("{TOMBSTONES}{name}")
 }
 /// Key of an ended set that left its account's record.
 pub fn archived_set(account_id: &[u8; 16], generation: u32) -> String {
-    format!("sets/{}/{generation:010}", hex::encode(account_id))
+    format!("{ARCHIVED_SETS}{}/{generation:010}", hex::encode(account_id))
 }
 /// Key of the claim on an assertion.
 pub fn claim(replay: &[u8; 32]) -> String {

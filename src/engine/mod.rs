@@ -1,6 +1,7 @@
 //! The one table of paths and what each does. A face hands a [`Request`] to [`Engine::handle`] and renders the answer.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::host::Identities;
@@ -29,6 +30,7 @@ pub mod cache;
 pub mod check;
 pub mod circle;
 pub mod claimant;
+pub mod config_ledger;
 pub mod configuration;
 pub mod confirm;
 pub mod enroll;
@@ -36,6 +38,7 @@ pub mod events;
 pub mod existence;
 pub mod help;
 pub mod history;
+pub mod keyring_change;
 pub mod keys;
 pub mod learned;
 pub mod login;
@@ -48,6 +51,8 @@ pub mod repeat;
 pub mod request;
 pub mod retrieve;
 pub mod revoke;
+pub mod rewrap;
+pub mod rotation;
 pub mod schema;
 pub mod settings;
 pub mod source_state;
@@ -57,6 +62,7 @@ pub mod stretching;
 pub mod transact;
 pub mod unwrap;
 pub mod verify;
+pub mod wraps;
 
 /// Profiles that are read along with every account.
 const RECENT_PROFILES: usize = 8;
@@ -86,6 +92,8 @@ pub struct Engine {
     profiles: Mutex<VecDeque<String>>,
     stretching: Pool,
     identities: Option<Arc<dyn Identities>>,
+    tally: wraps::Tally,
+    rewrapping: AtomicBool,
 }
 
 /// A request that found its path.
@@ -110,6 +118,8 @@ impl Engine {
             profiles: Mutex::default(),
             stretching: Pool::default(),
             identities: None,
+            tally: wraps::Tally::default(),
+            rewrapping: AtomicBool::new(false),
         }
     }
     /// The same in a vault that vouches for its callers: issuers of type `host` mean something.

@@ -6,8 +6,8 @@ use crate::domain::role::{Capability, Role};
 use crate::engine::request::{Operation, Response};
 use crate::engine::schema::{self, Field};
 use crate::engine::{
-    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, retrieve, revoke, sources,
-    store, verify,
+    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, retrieve, revoke, rewrap,
+    rotation, sources, store, verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::sources::Source;
@@ -126,7 +126,7 @@ const PROFILES: [Path; 2] = folder!(
 const ROLES: [Path; 2] = folder!("roles", Role, schema::ROLE_FIELDS, "JWT-scoped roles.", configuration::read::<Role>);
 const SOURCES: [Path; 2] = folder!("sources", Source, schema::SOURCE, "Who may tell of enrollments.", sources::read);
 
-const REST: [Path; 14] = [
+const REST: [Path; 17] = [
     Path {
         prefix: "config",
         variable: Variable::None,
@@ -147,6 +147,33 @@ const REST: [Path; 14] = [
         variable: Variable::None,
         about: "The ledger of every change to the configuration.",
         operations: &[op!(Read, Need::Configure, schema::HISTORY, "Reads it, oldest first.", history::configuration)],
+    },
+    Path {
+        prefix: "config/keys",
+        variable: Variable::None,
+        about: "Generations of the key that wraps the keys of sets.",
+        operations: &[op!(Read, Need::Configure, schema::NONE, "Lists them.", rotation::read)],
+    },
+    Path {
+        prefix: "config/keys/rotate",
+        variable: Variable::None,
+        about: "A new generation of that key.",
+        operations: &[op!(
+            Update,
+            Need::Configure,
+            schema::NONE,
+            "Makes one: it wraps from here on, the former one only unwraps.",
+            rotation::rotate
+        )],
+    },
+    Path {
+        prefix: "config/keys/rewrap",
+        variable: Variable::None,
+        about: "Wrapping the keys of all sets anew under the active generation; older ones are retired at the end.",
+        operations: &[
+            op!(Read, Need::Configure, schema::NONE, "Says how far it has come.", rewrap::read),
+            op!(Update, Need::Configure, schema::REWRAP, "Begins it or goes on with it, or stops it.", rewrap::update),
+        ],
     },
     Path {
         prefix: "accounts",
@@ -285,7 +312,7 @@ const REST: [Path; 14] = [
 pub static TABLE: [&[Path]; 5] = [&ISSUERS, &PROFILES, &ROLES, &SOURCES, &REST];
 
 /// Paths that are planned and not built: they are refused by name.
-const LATER: &[&str] = &["issue", "approvals", "report", "config/keys"];
+const LATER: &[&str] = &["issue", "approvals", "report"];
 
 /// A path that was found.
 pub struct Match {

@@ -68,6 +68,11 @@ pub const CONFIG: &[Field] = &[
     field("event_retention", Duration, "How long events are remembered [2160h]."),
     field("sparekey_url", Text, "Base of links in answers."),
 ];
+/// `config/keys/rewrap`.
+pub const REWRAP: &[Field] = &[
+    field("batch", Integer, "So many records are looked at in one go [256, at most 10000]."),
+    field("stop", Boolean, "true: stop; the next call without it goes on from there."),
+];
 /// `history/:account` and `config/history`.
 pub const HISTORY: &[Field] = &[
     field("after", Integer, "Entries after this number only."),

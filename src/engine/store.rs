@@ -118,6 +118,7 @@ fn decide(
     let (prints, lengths, used) = match (&body.imported, known) {
         (Some(imported), Some(prints)) => {
             seal(attempt, &mut set, imported)?;
+            attempt.wrapped += 1;
             (prints, lengths(&imported.plain), imported.used.len())
         }
         _ => {

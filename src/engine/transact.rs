@@ -113,11 +113,16 @@ impl Engine {
                 Decision::Keep(answer) => return Ok(answer),
                 Decision::Write(answer) => answer,
             };
+            attempt.settle();
             let operation = *attempt.operation();
+            let wrapped = (attempt.keyring.active_kek().map_err(Error::internal)?, attempt.wrapped);
             let writes = attempt.writes()?;
             let names: Vec<String> = writes.iter().map(|write| write.key.clone()).collect();
             match self.storage.put_all(writes).await {
-                Ok(()) => return Ok(answer),
+                Ok(()) => {
+                    self.tally.add(wrapped.0, wrapped.1);
+                    return Ok(answer);
+                }
                 Err(PutError::Conflict { index }) => {
                     if let Some(key) = names.get(index) {
                         self.look_at(key, &mut conflicts).await?;

@@ -174,7 +174,7 @@ fn a_mount_is_not_entered_by_a_side_door() {
             ("sys/wrapping/../../backup-codes/retrieve/github/acme-owner", &[307]),
             ("backup-codes/verify/backup-codes/retrieve/github/acme-owner", &[400, 403]),
             ("backup-codes/check/../retrieve/github/acme-owner", &[307]),
-            ("backup-codes/config/keys/rotate", &[404]),
+            ("backup-codes/config/keys/rotate", &[403]),
             ("root/backup-codes/retrieve/github/acme-owner", &[403]),
             ("ns1/backup-codes/retrieve/github/acme-owner", &[403]),
         ],

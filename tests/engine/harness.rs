@@ -115,8 +115,17 @@ impl Bench {
 
     /// The same store, clock and keys under an engine that remembers nothing.
     pub fn restart(&mut self) {
-        let random = Arc::new(SeededRandom::new(2));
-        self.engine = Arc::new(engine(&self.store, &self.root, &self.clock, random));
+        self.engine = Arc::new(self.another());
+    }
+
+    /// Never the same twice: revisions must not repeat.
+    fn other_random(&self) -> Arc<SeededRandom> {
+        Arc::new(SeededRandom::new(2 + self.counter.fetch_add(1, Ordering::SeqCst)))
+    }
+
+    /// Another engine over the same store, as of another process.
+    pub fn another(&self) -> Engine {
+        engine(&self.store, &self.root, &self.clock, self.other_random())
     }
 
     /// The same in a vault that vouches for its callers.

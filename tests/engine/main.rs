@@ -16,6 +16,7 @@ mod format;
 mod harness;
 mod host;
 mod issued;
+mod keys;
 mod lapse;
 mod once;
 mod outcome;
