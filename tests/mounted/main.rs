@@ -5,6 +5,7 @@ mod support;
 
 mod canary;
 mod document;
+mod example_automation;
 mod example_story;
 mod faces;
 mod identity;
