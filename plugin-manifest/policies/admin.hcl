@@ -44,3 +44,12 @@ path "backup-codes/revoke/*" {
 path "backup-codes/release/*" {
   capabilities = ["update"]
 }
+
+path "backup-codes/confirm/*" {
+  capabilities = ["update"]
+}
+
+# Whether a code that turned up somewhere is one of ours.
+path "backup-codes/check/*" {
+  capabilities = ["update"]
+}

@@ -10,6 +10,16 @@ path "backup-codes/retrieve/*" {
   capabilities = ["update"]
 }
 
+# What became of the code: whether it worked, and what to do now if it did not.
+path "backup-codes/outcome/*" {
+  capabilities = ["update"]
+}
+
+# Whether a code that turned up somewhere is one of ours.
+path "backup-codes/check/*" {
+  capabilities = ["update"]
+}
+
 path "backup-codes/revoke/*" {
   capabilities = ["update"]
 }

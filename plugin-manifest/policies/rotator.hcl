@@ -1,5 +1,5 @@
-# A scheduled job that brings new sets: reads the generation and the enrollment that it must name, stores, and tells of an
-# enrollment that it carried out itself. It sees no code, not even its own again.
+# A scheduled job that brings new sets: reads the generation and the enrollment that it must name, stores, confirms that the provider
+# has let go of the old set, and tells of an enrollment that it carried out itself. It sees no code, not even its own again.
 #
 #   bao policy write backup-codes-rotator plugin-manifest/policies/rotator.hcl
 #
@@ -15,4 +15,8 @@ path "backup-codes/enroll/*" {
 
 path "backup-codes/accounts/*" {
   capabilities = ["read", "list"]
+}
+
+path "backup-codes/confirm/*" {
+  capabilities = ["update"]
 }

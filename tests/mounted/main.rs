@@ -11,6 +11,8 @@ mod assertions;
 mod binaries;
 mod canary;
 mod document;
+mod example_automation;
+mod example_story;
 mod faces;
 mod identity;
 mod life;
