@@ -15,7 +15,7 @@ fn root() -> &'static Path {
 
 /// The documents, as paths from the root of the repository, with their text.
 fn documents() -> BTreeMap<String, String> {
-    let folders = [("", root().to_owned()), ("docs/", root().join("docs"))];
+    let folders = ["", "docs/", "docs/runbooks/"].map(|prefix| (prefix, root().join(prefix)));
     let mut found = BTreeMap::new();
     for (prefix, folder) in folders {
         for entry in fs::read_dir(folder).unwrap() {
