@@ -334,11 +334,54 @@ fn a_link_is_not_deleted_in_place_of_the_file() {
 }
 
 #[test]
+fn one_account_and_many_do_not_mix() {
+    for line in [
+        &["import", "a", "codes.txt", "--map", "m.csv"][..],
+        &["import", "--map", "m.csv", "--folder", "f"],
+        &["import", "--map", "m.csv", "--used", "1"],
+        &["import", "--folder", "f", "--idempotency-key", "k"],
+        &["import", "--map", "m.csv", "--remove-source"],
+        &["import", "a", "codes.txt", "--journal", "j"],
+        &["import", "a"],
+    ] {
+        assert!(Line::try_parse_from(line).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn an_item_of_an_export_becomes_the_request_and_the_export_stays() {
+    let (address, requests) = server(stored());
+    let export = fixture("../exports/bitwarden.json");
+    let line = ["a", &export, "--item", "Google", "--yes", "--json", "--address", &address];
+    let kept = run(&[&line[..], &["--remove-source"]].concat(), &[JWT], None);
+    assert!(kept.failure().contains("is an export"), "{}", kept.failure());
+    let done = run(&line, &[JWT], None);
+    done.outcome.unwrap();
+    assert_eq!(body(&requests.recv().unwrap())["codes"].as_array().unwrap().len(), 5);
+    let report: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!((&report["stored"], &report["accounts"][0]["generation"]), (&json!(1), &json!(2)));
+    assert!(done.err.contains("item 2 of a Bitwarden export (JSON), its notes: 5 codes"), "{}", done.err);
+    let wrong = run(&["a", &fixture("github.txt"), "--item", "x", "--yes", "--address", &address], &[JWT], None);
+    assert!(wrong.failure().contains("has no items"), "{}", wrong.failure());
+}
+
+#[test]
 fn the_help_has_examples_and_every_flag_of_the_connection() {
     let help = Line::try_parse_from(["import", "--help"]).err().unwrap().to_string();
-    for words in
-        ["Examples:", "--dry-run", "--remove-source", "--idempotency-key", "SPAREKEY_JWT", "BAO_ADDR", "--ca-cert"]
-    {
+    for words in [
+        "Examples:",
+        "Mapping file",
+        "--map",
+        "--folder",
+        "--item",
+        "--json",
+        "--dry-run",
+        "--remove-source",
+        "--idempotency-key",
+        "SPAREKEY_JWT",
+        "BAO_ADDR",
+        "--ca-cert",
+    ] {
         assert!(help.contains(words), "{words} in {help}");
     }
 }

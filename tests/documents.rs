@@ -15,7 +15,7 @@ fn root() -> &'static Path {
 
 /// The documents, as paths from the root of the repository, with their text.
 fn documents() -> BTreeMap<String, String> {
-    let folders = [("", root().to_owned()), ("docs/", root().join("docs"))];
+    let folders = ["", "docs/", "docs/runbooks/"].map(|prefix| (prefix, root().join(prefix)));
     let mut found = BTreeMap::new();
     for (prefix, folder) in folders {
         for entry in fs::read_dir(folder).unwrap() {
@@ -175,6 +175,21 @@ fn every_test_that_is_named_exists() {
     }
     assert!(seen > 40, "the check has lost the tests: {seen}");
     assert!(wrong.is_empty(), "tests that do not exist:\n{}", wrong.join("\n"));
+}
+
+/// The table of known defects in SECURITY.md: P1 to P32, each with a test or with the reason why there is none.
+#[test]
+fn every_known_defect_has_its_test_or_its_reason() {
+    let documents = documents();
+    let security = prose(&documents["SECURITY.md"]);
+    let rows: Vec<&str> = security.lines().filter(|line| line.starts_with("| P")).collect();
+    assert_eq!(rows.len(), 32);
+    for (number, row) in rows.iter().enumerate() {
+        assert!(row.starts_with(&format!("| P{} | ", number + 1)), "P{} is not in its place: {row}", number + 1);
+        let here = row.rsplit_once(" | ").map_or("", |(_, here)| here);
+        let reason = ["not built", "does not apply"].iter().any(|words| here.contains(words));
+        assert!(here.contains(".rs)") || reason, "neither a test nor a reason: {row}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod codefile;
 pub mod console;
 pub mod demo;
 pub mod dev;
+pub mod export;
 pub mod import;
 pub mod plugin;
 pub mod relay;

@@ -36,7 +36,8 @@ impl Failure {
     pub(super) fn lost(sentence: impl Into<String>, changes: bool) -> Self {
         Failure { sentence: sentence.into(), kind: if changes { Kind::Unknown } else { Kind::Unanswered } }
     }
-    fn refused(sentence: impl Into<String>) -> Self {
+    /// The server answered and refused.
+    pub fn refused(sentence: impl Into<String>) -> Self {
         Failure { sentence: sentence.into(), kind: Kind::Refused }
     }
     /// Where the request may have arrived, remembers whether it would have changed something.

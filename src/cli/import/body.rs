@@ -4,9 +4,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::Args;
+use super::task::Task;
 use crate::cli::client::Failure;
 use crate::cli::codefile::CodeFile;
-use crate::domain::time::Timestamp;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -33,9 +33,9 @@ struct Body<'a> {
 /// The JSON text of the request, in memory that is wiped and large enough from the start, so that no copy stays behind.
 pub(super) fn body(
     args: &Args,
+    task: &Task,
     file: &CodeFile,
     jwt: Option<&Zeroizing<String>>,
-    bound_at: Option<Timestamp>,
     key: &str,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let body = Body {
@@ -43,17 +43,17 @@ pub(super) fn body(
         jwt: jwt.map(|jwt| jwt.as_str()),
         codes: file.codes.iter().map(|code| code.expose()).collect(),
         used: &file.used,
-        cas: args.cas,
-        bound_at: bound_at.map(|time| time.to_string()),
-        enrollment: args.enrollment,
-        profile: args.profile.as_deref(),
-        custody: args.custody.as_deref(),
+        cas: task.cas,
+        bound_at: task.bound_at.map(|time| time.to_string()),
+        enrollment: task.enrollment,
+        profile: task.profile.as_deref(),
+        custody: task.custody.as_deref(),
         idempotency_key: key,
     };
-    // A code is ASCII without quotes; other texts may double or sextuple when escaped.
+    // Texts may double or sextuple when escaped.
     let texts =
-        [&args.role, &args.profile, &args.custody].into_iter().flatten().map(String::len).sum::<usize>() + key.len();
-    let codes = body.codes.iter().map(|code| code.len() + 3).sum::<usize>();
+        [&args.role, &task.profile, &task.custody].into_iter().flatten().map(String::len).sum::<usize>() + key.len();
+    let codes = body.codes.iter().map(|code| code.len() * 2 + 3).sum::<usize>();
     let size = codes + jwt.map_or(0, |jwt| jwt.len()) + file.used.len() * 8 + texts * 6 + 512;
     let mut text = Zeroizing::new(Vec::with_capacity(size));
     serde_json::to_writer(&mut *text, &body)

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Args;
+use super::task::Task;
 use crate::cli::client::{Failure, Reply, printable};
 use crate::cli::codefile::{About, Choice, CodeFile, Question, lines_named, numbers_named};
 use crate::cli::console::Console;
-use crate::domain::name::AccountName;
 
 /// `1 code`, `16 codes`.
 pub(super) fn codes_named(count: usize) -> String {
@@ -16,7 +16,7 @@ pub(super) fn codes_named(count: usize) -> String {
 }
 
 /// What was understood of the file.
-pub(super) fn understood(file: &CodeFile, name: &Path) -> String {
+pub(super) fn understood(file: &CodeFile, place: &str) -> String {
     let shape = match file.shapes.as_slice() {
         [(shape, _)] => format!("of the shape {shape}"),
         several => {
@@ -24,7 +24,7 @@ pub(super) fn understood(file: &CodeFile, name: &Path) -> String {
             format!("of {} shapes: {}", several.len(), each.join(", "))
         }
     };
-    let mut said = vec![format!("Read {}: {} {shape}.", source_named(name), codes_named(file.codes.len()))];
+    let mut said = vec![format!("Read {place}: {} {shape}.", codes_named(file.codes.len()))];
     match (file.numbered, file.columns) {
         (true, _) if !file.gone.is_empty() => {
             said.push(format!(
@@ -65,8 +65,8 @@ pub(super) fn ask(question: &Question, console: &mut Console) -> Option<Choice> 
 }
 
 /// All questions, where nobody can answer.
-pub(super) fn unclear(questions: &[Question], name: &Path) -> String {
-    let mut said = vec![format!("{} can be read in more than one way. Nothing was sent.", source_named(name))];
+pub(super) fn unclear(questions: &[Question], place: &str) -> String {
+    let mut said = vec![format!("{place} can be read in more than one way. Nothing was sent.")];
     said.extend(questions.iter().map(|question| format!("  {}", asked(question))));
     said.push(if questions.iter().any(|question| question.about == About::Ticked) {
         "Say which codes are used with --used 1,3 (or --used none).".to_owned()
@@ -77,7 +77,8 @@ pub(super) fn unclear(questions: &[Question], name: &Path) -> String {
 }
 
 /// The set is stored: what the server said, and what to do next.
-pub(super) fn stored(reply: &Reply, args: &Args, account: &AccountName) -> String {
+pub(super) fn stored(reply: &Reply, args: &Args, task: &Task) -> String {
+    let account = &task.account;
     let data = reply.data();
     let number = |name: &str| data.get(name).and_then(Value::as_u64);
     let mut said = Vec::new();
@@ -96,10 +97,10 @@ pub(super) fn stored(reply: &Reply, args: &Args, account: &AccountName) -> Strin
     }
     said.extend(reply.warnings().iter().map(|warning| format!("  Warning: {}", printable(warning))));
     said.push(format!("Next: see it with  bao read {}/accounts/{account}", args.mount.trim_matches('/')));
-    if !args.remove_source && args.file.as_os_str() != "-" {
+    if !args.remove_source && task.file.as_os_str() != "-" {
         said.push(format!(
             "      {} still holds the codes: delete it (--remove-source does so after an import).",
-            args.file.display()
+            task.file.display()
         ));
     }
     said.join("\n")

@@ -8,41 +8,41 @@ use zeroize::Zeroizing;
 
 use super::Args;
 use crate::cli::client::Failure;
-use crate::cli::codefile::MAX_FILE;
+use crate::cli::export::MAX_EXPORT;
 
 /// The largest JWT that is read, in bytes.
 const MAX_JWT: usize = 64 * 1024;
 
 /// Refuses what cannot work, before anything is read or sent.
-pub(super) fn check(args: &Args) -> Result<(), Failure> {
-    if is_standard_input(&args.file) && args.jwt_file.as_deref().is_some_and(is_standard_input) {
+pub(super) fn check(args: &Args, file: &Path) -> Result<(), Failure> {
+    if is_standard_input(file) && args.jwt_file.as_deref().is_some_and(is_standard_input) {
         return Err(Failure::local("codes and JWT cannot both come from standard input: put one into a file"));
     }
     if !args.remove_source {
         return Ok(());
     }
-    if is_standard_input(&args.file) {
+    if is_standard_input(file) {
         return Err(Failure::local("--remove-source needs a file; standard input leaves none behind"));
     }
-    match fs::symlink_metadata(&args.file) {
+    match fs::symlink_metadata(file) {
         Ok(found) if found.is_symlink() => Err(Failure::local(format!(
             "{} is a link: --remove-source would delete the link and leave the codes. Name the file itself",
-            args.file.display()
+            file.display()
         ))),
-        Ok(found) if !found.is_file() => Err(Failure::local(format!("{} is not a file", args.file.display()))),
+        Ok(found) if !found.is_file() => Err(Failure::local(format!("{} is not a file", file.display()))),
         Ok(_) => Ok(()),
-        Err(error) => Err(unreadable(&args.file, &error)),
+        Err(error) => Err(unreadable(file, &error)),
     }
 }
 
 /// Whether standard input is taken already, so that nobody can answer on it.
-pub(super) fn takes_standard_input(args: &Args) -> bool {
-    is_standard_input(&args.file) || args.jwt_file.as_deref().is_some_and(is_standard_input)
+pub(super) fn takes_standard_input(args: &Args, file: &Path) -> bool {
+    is_standard_input(file) || args.jwt_file.as_deref().is_some_and(is_standard_input)
 }
 
-/// The bytes of the file of codes.
+/// The bytes of the file of codes, or of the export that they stand in.
 pub(super) fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    read_bounded(file, MAX_FILE, "no list of codes")
+    read_bounded(file, MAX_EXPORT, "no list of codes")
 }
 
 /// The JWT of `--jwt-file`, else of `SPAREKEY_JWT`, if there is one.
@@ -86,15 +86,23 @@ fn is_standard_input(file: &Path) -> bool {
 }
 
 /// Reads at most `max` bytes, into memory that is wiped and never moved.
-fn read_bounded(file: &Path, max: usize, is_none: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(max + 1));
-    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+pub(super) fn read_bounded(file: &Path, max: usize, is_none: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // As much as the file says it holds: a wipe should not cost what only the largest export needs.
+    let told = match fs::metadata(file) {
+        Ok(found) if found.is_file() => usize::try_from(found.len()).unwrap_or(max).min(max),
+        _ => max,
+    };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(told + 1));
+    let limit = u64::try_from(told).unwrap_or(u64::MAX).saturating_add(1);
     let outcome = if is_standard_input(file) {
         io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
         File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes))
     };
     outcome.map_err(|error| unreadable(file, &error))?;
+    if bytes.len() > told && told < max {
+        return Err(Failure::local(format!("{} grew while it was read. Nothing was sent", file.display())));
+    }
     if bytes.len() > max {
         return Err(Failure::local(format!("{} is larger than {} KiB: {is_none} is", file.display(), max / 1024)));
     }
