@@ -99,7 +99,8 @@ pub fn caep(data: &[u8]) -> bool {
         }
         Ok(_) => true,
         Err(refusal) => {
-            let known = ["invalid_request", "invalid_key", "invalid_issuer", "invalid_audience", "authentication_failed"];
+            let known =
+                ["invalid_request", "invalid_key", "invalid_issuer", "invalid_audience", "authentication_failed"];
             assert!(known.contains(&refusal.err), "{}", refusal.err);
             assert!(refusal.description.len() < 1_000);
             false
