@@ -13,6 +13,9 @@ const MAX_CELLS: usize = 256;
 pub(crate) struct Table<'a> {
     reader: Reader,
     rest: &'a [u8],
+    /// Of `rest`, from 1.
+    line: usize,
+    comments: bool,
     /// What a row can be at most is what is left, so one buffer does for all.
     cells: Zeroizing<Vec<u8>>,
     done: bool,
@@ -21,18 +24,20 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     /// A table over `text`.
     pub fn new(text: &'a str, comments: bool) -> Self {
-        let reader = ReaderBuilder::new().comment(comments.then_some(b'#')).build();
-        Table { reader, rest: text.as_bytes(), cells: Zeroizing::new(vec![0; text.len() + 1]), done: false }
+        let reader = ReaderBuilder::new().build();
+        let cells = Zeroizing::new(vec![0; text.len() + 1]);
+        Table { reader, rest: text.as_bytes(), line: 1, comments, cells, done: false }
     }
 
     fn row(&mut self) -> Result<Option<Row>, String> {
+        self.skip();
+        let line = self.line;
         let mut ends = [0_usize; MAX_CELLS];
         let (mut filled, mut ended) = (0, 0);
         loop {
-            let line = self.line();
             let (result, read, wrote, cells) =
                 self.reader.read_record(self.rest, &mut self.cells[filled..], &mut ends[ended..]);
-            self.rest = &self.rest[read..];
+            self.pass(read);
             filled += wrote;
             ended += cells;
             match result {
@@ -53,13 +58,26 @@ impl<'a> Table<'a> {
             row.push(Zeroizing::new(cell.to_owned()));
             from = *end;
         }
-        // The reader stands behind the row; the row began as many line ends before as it holds, and one.
-        let held = self.cells[..filled].iter().filter(|byte| **byte == b'\n').count();
-        Ok(Some((self.line().saturating_sub(held + 1).max(1), row)))
+        Ok(Some((line, row)))
     }
 
-    fn line(&self) -> usize {
-        usize::try_from(self.reader.line()).unwrap_or(usize::MAX)
+    /// Passes over blank lines and comments.
+    fn skip(&mut self) {
+        loop {
+            match self.rest.first() {
+                Some(b'\n' | b'\r') => self.pass(1),
+                Some(b'#') if self.comments => {
+                    self.pass(memchr::memchr(b'\n', self.rest).unwrap_or(self.rest.len()));
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        let (passed, rest) = self.rest.split_at(bytes);
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.rest = rest;
     }
 }
 
