@@ -10,13 +10,13 @@ use sparekey::plugin::proto::pb::{HandleRequestArgs, HandleRequestReply, Request
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::corpus::{Dice, broken, messages, odd_request, setup};
 use crate::fake_host::FakeHost;
 use crate::host::{Mount, Plugin};
 use crate::raw;
+use crate::support::corpus::{Dice, broken, good, jwt, messages, odd_request, setup};
 use crate::support::scene::{AUDIENCE, ISSUER, codes};
 use crate::support::server::BINARY;
-use crate::support::signer::{Signer, claims};
+use crate::support::signer::Signer;
 
 /// The corpus is the same in every run.
 const SEED: u64 = 0x5eed;
@@ -31,12 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LONGEST: usize = 4 << 20;
 /// What the process may hold more than before, when all is over: what the allocator keeps of bodies as long as may be, not more with every round.
 const MEMORY: u64 = 512 << 20;
-
-fn jwt(signer: &Signer) -> String {
-    let mut claims = claims(ISSUER, "alice", AUDIENCE);
-    claims["groups"] = json!(["on-call"]);
-    signer.jwt(&claims)
-}
 
 /// Sets the mount up, again if it must be, with a set for `account`.
 async fn set_up(mount: &Mount, signer: &Signer, account: &str, seed: u64) {
@@ -54,33 +48,6 @@ async fn set_up(mount: &Mount, signer: &Signer, account: &str, seed: u64) {
 async fn retrieve(mount: &Mount, signer: &Signer, account: &str) -> Value {
     let ask = json!({"role": "good", "jwt": jwt(signer), "reason": "locked out"});
     mount.ask("update", &format!("retrieve/{account}"), ask).await["code"].clone()
-}
-
-/// Good requests from which odd ones are made.
-fn good(signer: &Signer) -> Vec<Request> {
-    let act = |path: &str, more: Value| {
-        let mut data = json!({"role": "good", "jwt": jwt(signer), "reason": "because"});
-        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        Mount::request("update", path, &data)
-    };
-    vec![
-        Mount::request("read", "config", &json!({})),
-        Mount::request("update", "config", &json!({"default_role": "good"})),
-        Mount::request("list", "accounts/", &json!({"after": "a", "limit": 10})),
-        Mount::request("read", "accounts/fuzz", &json!({})),
-        Mount::request("update", "accounts/fuzz", &json!({"owner": "x", "labels": {"a": "b"}})),
-        Mount::request("read", "history/fuzz", &json!({"verify": true, "after": 1, "limit": 3})),
-        Mount::request("update", "profiles/fuzz", &json!({"kind": "escrowed", "count": 4, "reveal_window": "1m"})),
-        Mount::request("update", "sources/fuzz", &json!({"type": "caep", "issuer": "good", "bound_audiences": ["a"]})),
-        Mount::request("update", "events/fuzz", &json!({"set": jwt(signer)})),
-        Mount::request("help", "sets/x", &json!({})),
-        act("sets/fuzz", json!({"codes": codes(50, 3), "cas": 0, "idempotency_key": "k"})),
-        act("retrieve/fuzz", json!({"slot": 1, "ticket": "INC-1", "idempotency_key": "k"})),
-        act("verify/fuzz", json!({"code": "ABCD-EFGH"})),
-        act("check/fuzz", json!({"code": "ABCD-EFGH"})),
-        act("enroll/fuzz", json!({"enrollment_id": "1", "occurred_at": 1_700_000_000, "method": "totp"})),
-        act("revoke/fuzz", json!({"generation": 1, "cause": "compromise"})),
-    ]
 }
 
 /// What came of one message: how it was answered, or what is wrong with that.

@@ -10,7 +10,8 @@ use sparekey::plugin::proto::pb::{
 };
 use sparekey::random::{self, SeededRandom};
 
-use crate::host::Mount;
+use super::scene::{AUDIENCE, ISSUER, codes};
+use super::signer::{Signer, claims};
 
 /// Chooses, in an order that the seed fixes.
 pub struct Dice(SeededRandom);
@@ -63,6 +64,21 @@ const NAMES: [&str; 13] = [
     "/%2e%2e",
     "/\u{0}",
 ];
+
+/// A request of somebody with a token, as the host passes it on.
+pub fn request_of(operation: &str, path: &str, data: &Value) -> Request {
+    Request {
+        id: "3fd6c5d2".into(),
+        operation: operation.into(),
+        path: path.into(),
+        data: data.to_string(),
+        client_token_accessor: "accessor".into(),
+        display_name: "root".into(),
+        mount_point: "backup-codes/".into(),
+        mount_type: "sparekey".into(),
+        ..Request::default()
+    }
+}
 
 /// Texts that are wrong for `data`, or heavy.
 fn odd_data(dice: &Dice) -> String {
@@ -143,7 +159,7 @@ pub fn odd_request(dice: &Dice, good: &[Request]) -> Request {
                 Operation::Delete => "delete",
                 _ => "update",
             };
-            request = Mount::request(word, &format!("{}{name}", path.prefix), &data);
+            request = request_of(word, &format!("{}{name}", path.prefix), &data);
         }
         _ => {
             let long = "z".repeat(1 << dice.below(18));
@@ -209,4 +225,38 @@ pub fn broken(dice: &Dice, mut message: Vec<u8>, other: &[u8]) -> Vec<u8> {
         }
     }
     message
+}
+
+/// An assertion that the role `good` of the corpus takes.
+pub fn jwt(signer: &Signer) -> String {
+    let mut claims = claims(ISSUER, "alice", AUDIENCE);
+    claims["groups"] = json!(["on-call"]);
+    signer.jwt(&claims)
+}
+
+/// Good requests from which odd ones are made.
+pub fn good(signer: &Signer) -> Vec<Request> {
+    let act = |path: &str, more: Value| {
+        let mut data = json!({"role": "good", "jwt": jwt(signer), "reason": "because"});
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request_of("update", path, &data)
+    };
+    vec![
+        request_of("read", "config", &json!({})),
+        request_of("update", "config", &json!({"default_role": "good"})),
+        request_of("list", "accounts/", &json!({"after": "a", "limit": 10})),
+        request_of("read", "accounts/fuzz", &json!({})),
+        request_of("update", "accounts/fuzz", &json!({"owner": "x", "labels": {"a": "b"}})),
+        request_of("read", "history/fuzz", &json!({"verify": true, "after": 1, "limit": 3})),
+        request_of("update", "profiles/fuzz", &json!({"kind": "escrowed", "count": 4, "reveal_window": "1m"})),
+        request_of("update", "sources/fuzz", &json!({"type": "caep", "issuer": "good", "bound_audiences": ["a"]})),
+        request_of("update", "events/fuzz", &json!({"set": jwt(signer)})),
+        request_of("help", "sets/x", &json!({})),
+        act("sets/fuzz", json!({"codes": codes(50, 3), "cas": 0, "idempotency_key": "k"})),
+        act("retrieve/fuzz", json!({"slot": 1, "ticket": "INC-1", "idempotency_key": "k"})),
+        act("verify/fuzz", json!({"code": "ABCD-EFGH"})),
+        act("check/fuzz", json!({"code": "ABCD-EFGH"})),
+        act("enroll/fuzz", json!({"enrollment_id": "1", "occurred_at": 1_700_000_000, "method": "totp"})),
+        act("revoke/fuzz", json!({"generation": 1, "cause": "compromise"})),
+    ]
 }
