@@ -1,7 +1,7 @@
 //! The mounted engine under faults, for as long as wanted: `cargo bench --bench mounted_faults -- --seconds 60`.
 //!
-//! Starts real vaults that mount the built binary. First the plugin process of one is killed twice a second, then the leader of
-//! three is killed every five seconds and started again, while clients take codes. Afterwards every code is accounted for. Anything wrong, or a run
+//! Starts real vaults that mount the built binary. While clients take codes the plugin process of one is killed twice a second, then one
+//! that is alone is killed every five seconds and started again, then the leader of three. Afterwards every code is accounted for. Anything wrong, or a run
 //! in which nothing could have gone wrong, ends with exit code 2.
 
 #[path = "../tests/support/mod.rs"]
@@ -22,14 +22,16 @@ use support::vault::Vault;
 enum Fault {
     /// The plugin process is killed.
     Plugin,
-    /// The node that writes is killed and started again.
+    /// The vault is killed and started again, alone.
+    Host,
+    /// The node of three that writes is killed and started again.
     Leader,
 }
 
 /// Takes codes while processes are killed, and accounts for every code.
 #[derive(Parser)]
 struct Options {
-    /// What is killed; both, one after the other, if absent.
+    /// What is killed; each, one after the other, if absent.
     #[arg(long, value_enum)]
     fault: Vec<Fault>,
     /// Length of each run.
@@ -48,7 +50,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let faults = if options.fault.is_empty() { vec![Fault::Plugin, Fault::Leader] } else { options.fault.clone() };
+    let faults = if options.fault.is_empty() { Fault::value_variants().to_vec() } else { options.fault.clone() };
     let mut code = ExitCode::SUCCESS;
     for fault in faults {
         let wrong = run(&options, fault);
@@ -72,9 +74,12 @@ fn run(options: &Options, fault: Fault) -> Vec<String> {
             let outcome = drill.run(&[scene.through(first.root(), first.root())], || first.try_kill_plugin());
             told(fault, &drill, &outcome, &scene)
         }
-        Fault::Leader => {
-            let mut nodes = [Vault::standby_of(&first), Vault::standby_of(&first), first];
-            let doors = nodes.each_ref().map(|node| scene.through(node.root(), node.root()));
+        Fault::Host | Fault::Leader => {
+            let mut nodes = match fault {
+                Fault::Leader => vec![Vault::standby_of(&first), Vault::standby_of(&first), first],
+                _ => vec![first],
+            };
+            let doors: Vec<Scene> = nodes.iter().map(|node| scene.through(node.root(), node.root())).collect();
             let drill = drill(Duration::from_secs(5));
             let outcome = drill.run(&doors, || Vault::replace_leader(&mut nodes));
             let leader = nodes.iter().find(|node| node.leads()).expect("a leader");

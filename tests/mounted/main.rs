@@ -19,6 +19,7 @@ mod life;
 mod manifest;
 mod mounts;
 mod nodes;
+mod odd;
 mod once;
 mod policies;
 mod snapshot;

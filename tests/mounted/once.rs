@@ -31,6 +31,16 @@ fn no_code_twice_and_none_unrecorded_while_the_plugin_is_killed_under_many_clien
 }
 
 #[test]
+fn no_code_twice_and_none_unrecorded_while_the_host_is_killed_under_many_clients() {
+    let mut nodes = [Vault::mounted()];
+    let scene = Scene::with(nodes[0].root(), nodes[0].root(), Signer::es256("k"));
+    let doors = nodes.each_ref().map(|node| scene.through(node.root(), node.root()));
+    let drill = Drill { clients: 8, length: Duration::from_secs(4), every: Duration::from_millis(1300), codes: 100 };
+    let outcome = drill.run(&doors, || Vault::replace_leader(&mut nodes));
+    accounted_for(&drill, &outcome, &scene);
+}
+
+#[test]
 fn no_code_twice_and_none_unrecorded_while_the_leader_is_killed_under_many_clients() {
     let first = Vault::mounted();
     let scene = Scene::with(first.root(), first.root(), Signer::es256("k"));

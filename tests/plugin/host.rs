@@ -26,6 +26,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::fake_host::FakeHost;
+use crate::support::corpus::request_of;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -176,20 +177,6 @@ impl Mount {
         request.metadata_mut().insert("multiplex_id", self.id.parse().expect("ASCII"));
         request
     }
-    /// A request of somebody with a token, as the host passes it on.
-    pub fn request(operation: &str, path: &str, data: &Value) -> pb::Request {
-        pb::Request {
-            id: "3fd6c5d2".into(),
-            operation: operation.into(),
-            path: path.into(),
-            data: data.to_string(),
-            client_token_accessor: "accessor".into(),
-            display_name: "root".into(),
-            mount_point: "backup-codes/".into(),
-            mount_type: "sparekey".into(),
-            ..pb::Request::default()
-        }
-    }
     /// The answer to a request.
     pub async fn handle(&self, request: pb::Request) -> Result<HandleRequestReply, Status> {
         let args = HandleRequestArgs { storage_id: 0, request: Some(request) };
@@ -198,7 +185,7 @@ impl Mount {
     /// `data` of the answer to a request that must succeed.
     #[track_caller]
     pub fn ask(&self, operation: &str, path: &str, data: Value) -> impl Future<Output = Value> {
-        let (request, what) = (Self::request(operation, path, &data), format!("{operation} {path}"));
+        let (request, what) = (request_of(operation, path, &data), format!("{operation} {path}"));
         async move {
             let reply = self.handle(request).await.unwrap_or_else(|status| panic!("{what}: {status}"));
             assert!(
@@ -212,7 +199,7 @@ impl Mount {
     }
     /// The sentence of the answer to a request that must be refused.
     pub async fn refused(&self, operation: &str, path: &str, data: Value) -> String {
-        let reply = self.handle(Self::request(operation, path, &data)).await.expect("an answer");
+        let reply = self.handle(request_of(operation, path, &data)).await.expect("an answer");
         assert!(reply.err.is_some(), "{operation} {path} succeeds");
         let shown = reply.response.map_or(json!(null), |response| serde_json::from_str(&response.data).expect("JSON"));
         shown["error"].as_str().unwrap_or_default().to_owned()

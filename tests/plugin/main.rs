@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod fake_host;
 mod host;
+mod hostile;
+mod raw;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
