@@ -68,6 +68,7 @@ impl Service for Face {
             Ok(call) => call,
             Err(reply) => return *reply,
         };
+        call.open_metrics = self.limits.open_metrics;
         let mut held = None;
         if call.refused.is_none() && matches!(call.verb, Verb::Update | Verb::Patch) {
             match body::read(&parts.headers, incoming, self.limits.bounds(), &self.bodies).await {

@@ -56,7 +56,8 @@ pub(in super::super) async fn attempt(visit: &Visit<'_>, shape: Shape, mut field
                 return Err(Error::field("pgp_key", what).into());
             }
             let drawn = given.is_none();
-            let otp = Zeroizing::new(given.unwrap_or_else(|| ident::base62(&*visit.host.random, TOKEN_LEN).to_string()));
+            let otp =
+                Zeroizing::new(given.unwrap_or_else(|| ident::base62(&*visit.host.random, TOKEN_LEN).to_string()));
             if otp.len() != TOKEN_LEN || !otp.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(Refusal::new(400, "OTP string has incorrect length"));
             }

@@ -38,7 +38,7 @@ impl Host {
         let path = match Route::of(&self.info.mount_path, call) {
             _ if Status::of(&call.path).is_some() => call.path.clone(),
             Route::Engine(_, Ok(found)) => format!("{}{}", self.info.mount_path, found.path.pattern()),
-            Route::Host(entry, _) => routes::shown(entry),
+            Route::Host(entry, _) => routes::shown(entry).to_owned(),
             Route::Engine(_, Err(_)) | Route::Unknown { .. } => "other".to_owned(),
         };
         let operation = match (call.verb, operation(call.verb)) {
