@@ -21,6 +21,7 @@ mod mounts;
 mod nodes;
 mod once;
 mod policies;
+mod rotation;
 mod snapshot;
 mod story;
 #[path = "../support/document.rs"]

@@ -1,13 +1,27 @@
 //! `sys/key-status` and `sys/rotate`: the key of the barrier. What is sealed under an older one still opens; each value comes
 //! under the newest one when it is written again.
 
+use std::time::Duration;
+
 use serde_json::{Map, json};
 
+use super::super::Host;
 use super::super::answer::Refusal;
 use super::super::visit::{Acted, Visit};
 use crate::domain::fields::Fields;
 use crate::engine::config_ledger::Said;
-use crate::error::Error;
+use crate::engine::rewrap;
+use crate::error::{Error, Result};
+
+impl Host {
+    /// Goes on with a re-wrapping that somebody began, for a while. Without it each call to `config/keys/rewrap` goes on.
+    pub async fn rewrap(&self, patience: Duration) -> Result<()> {
+        match self.unsealed() {
+            Some(open) => rewrap::go_on_for(&open.engine, patience).await,
+            None => Ok(()),
+        }
+    }
+}
 
 /// `sys/key-status`: the barrier's key and how often it was used since it was put to use.
 pub(in super::super) async fn status(visit: &Visit<'_>, fields: &Fields) -> Result<Acted, Refusal> {
