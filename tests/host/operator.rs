@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sparekey::http::Limits;
 use sparekey::storage::faulty::{Faulty, Times};
 use sparekey::storage::memory::Memory;
-use sparekey::storage::{Found, Get, Storage};
+use sparekey::storage::{Found, Get};
 
 use std::sync::Arc;
 
