@@ -167,6 +167,7 @@ fn every_word_is_read() {
     let times = [listener.read_header_timeout, listener.read_timeout, listener.write_timeout, listener.idle_timeout];
     assert_eq!(times.map(|time| time.as_secs()), [5, 90, 20, 120]);
     assert_eq!(listener.max_request_size, 65536);
+    assert!(config.listeners[0].open_metrics && !config.listeners[1].open_metrics);
     assert_eq!(config.listeners[1].address.port(), 8300);
     let names: Vec<_> = config.devices.iter().map(|device| (device.kind(), device.name())).collect();
     assert_eq!(names, [("file", "main"), ("socket", "siem"), ("stdout", "console")]);

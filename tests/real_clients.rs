@@ -41,6 +41,59 @@ fn bao_initialises_unseals_and_seals() {
 }
 
 #[test]
+fn bao_looks_after_keys_and_tokens() {
+    let server = Setup::default().uninitialized().start();
+    let plain = Bao::new(&server);
+    let init = plain.json(2, &["operator", "init", "-key-shares=3", "-key-threshold=2"]);
+    let keys: Vec<&str> = init["unseal_keys_b64"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+    for key in &keys[..2] {
+        plain.run(&["operator", "unseal", key]).ok();
+    }
+    let bao = plain.token(init["root_token"].as_str().unwrap());
+
+    bao.run(&["operator", "key-status"]).ok().says("Key Term");
+    bao.run(&["operator", "rotate"]).ok().says("Success!");
+    assert_eq!(bao.json(2, &["operator", "key-status"])["term"], 2);
+    plain.run(&["operator", "rotate"]).refused(403, "permission denied");
+    bao.run(&["audit", "list"]).ok().says("main/");
+    bao.run(&["write", "-f", "backup-codes/config/keys/rotate"]).ok().row("active", "2");
+    bao.run(&["write", "-f", "backup-codes/config/keys/rewrap"]).ok().says("state");
+    bao.run(&["read", "backup-codes/config/keys/rewrap"]).ok().says("total");
+    bao.run(&["read", "backup-codes/config/keys"]).ok().row("active", "2");
+
+    let otp = bao.run(&["operator", "generate-root", "-generate-otp"]).ok().out.trim().to_owned();
+    let begun = bao.json(2, &["operator", "generate-root", "-init", &format!("-otp={otp}")]);
+    let nonce = format!("-nonce={}", begun["nonce"].as_str().unwrap());
+    bao.run(&["operator", "generate-root", "-status"]).ok().row("Started", "true").row("Progress", "0/2");
+    bao.run(&["operator", "generate-root", &nonce, keys[0]]).ok().row("Progress", "1/2");
+    let done = bao.run(&["operator", "generate-root", &nonce, keys[2]]).ok().row("Complete", "true");
+    let encoded = done.cell("Encoded Token").expect("a token");
+    let decoded = bao.run(&["operator", "generate-root", &format!("-decode={encoded}"), &format!("-otp={otp}")]).ok();
+    let new = plain.token(decoded.out.trim());
+    new.run(&["token", "lookup"]).ok().row("policies", "[root]");
+    bao.run(&["token", "lookup"]).ok();
+    bao.run(&["operator", "generate-root", "-init"]).ok();
+    bao.run(&["operator", "generate-root", "-cancel"]).ok().says("Success!");
+    bao.run(&["operator", "generate-root", "-status"]).ok().row("Started", "false");
+    bao.run(&["operator", "rekey", "-status"]).refused(405, "unsupported operation");
+
+    let accessors = bao.json(1, &["list", "auth/token/accessors"]);
+    let accessors: Vec<&str> = accessors.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    assert_eq!(accessors.len(), 2);
+    let own = bao.json(2, &["token", "lookup"])["data"]["accessor"].as_str().unwrap().to_owned();
+    let other = accessors.iter().find(|accessor| **accessor != own).unwrap();
+    bao.run(&["token", "lookup", "-accessor", other]).ok().row("display_name", "root");
+    bao.run(&["token", "revoke", "-accessor", other]).ok().says("Success!");
+    new.run(&["token", "lookup"]).refused(403, "permission denied");
+
+    let wrapped = bao.json(1, &["write", "-wrap-ttl=60s", "sys/wrapping/wrap", "a=b"]);
+    let old = wrapped["wrap_info"]["token"].as_str().unwrap();
+    let moved = bao.json(1, &["write", "sys/wrapping/rewrap", &format!("token={old}")]);
+    bao.run(&["unwrap", old]).refused(400, "wrapping token is not valid");
+    bao.run(&["unwrap", moved["wrap_info"]["token"].as_str().unwrap()]).ok().row("a", "b");
+}
+
+#[test]
 fn bao_plays_the_story() {
     let server = Server::start();
     let signer = Signer::es256("idp-1");

@@ -13,6 +13,18 @@ path "backup-codes/config/history" {
   capabilities = ["read"]
 }
 
+path "backup-codes/config/keys" {
+  capabilities = ["read"]
+}
+
+path "backup-codes/config/keys/rotate" {
+  capabilities = ["update"]
+}
+
+path "backup-codes/config/keys/rewrap" {
+  capabilities = ["read", "update"]
+}
+
 path "backup-codes/issuers/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
 }

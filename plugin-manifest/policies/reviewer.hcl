@@ -12,6 +12,14 @@ path "backup-codes/config/history" {
   capabilities = ["read"]
 }
 
+path "backup-codes/config/keys" {
+  capabilities = ["read"]
+}
+
+path "backup-codes/config/keys/rewrap" {
+  capabilities = ["read"]
+}
+
 path "backup-codes/issuers/*" {
   capabilities = ["read", "list"]
 }

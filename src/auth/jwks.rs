@@ -6,6 +6,7 @@
 //! been confirmed for [`STALE`] are not used any more. No memory of strangers' key ids is kept, so it cannot fill.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,27 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     origins: Mutex<HashMap<Place, Arc<Origin>>>,
     budget: Arc<Semaphore>,
+    fetches: Arc<Fetches>,
+}
+
+/// Fetches that ended.
+#[derive(Default)]
+struct Fetches {
+    all: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What is held of issuers' keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeysStatus {
+    /// Places that keys were fetched from.
+    pub places: u64,
+    /// Fetches that ended.
+    pub fetches: u64,
+    /// Those of them that brought no usable key.
+    pub failures: u64,
+    /// When the keys of the place that was not confirmed for longest were.
+    pub oldest: Option<Timestamp>,
 }
 
 /// A place that keys come from.
@@ -72,7 +94,21 @@ struct State {
 impl Verifier {
     /// A verifier that fetches with `fetcher` and tells time by `clock`.
     pub fn new(fetcher: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
-        Verifier { fetcher, clock, origins: Mutex::default(), budget: Arc::new(Semaphore::new(BUDGET)) }
+        let (budget, fetches) = (Arc::new(Semaphore::new(BUDGET)), Arc::default());
+        Verifier { fetcher, clock, origins: Mutex::default(), budget, fetches }
+    }
+
+    /// What is held of issuers' keys.
+    pub fn status(&self) -> KeysStatus {
+        let origins: Vec<Arc<Origin>> = lock(&self.origins).values().cloned().collect();
+        let fetched = origins.iter().filter(|origin| !origin.place.url.is_empty());
+        let confirmed = origins.iter().filter_map(|origin| lock(&origin.state).keys.as_ref().map(|(_, at)| *at));
+        KeysStatus {
+            places: fetched.count() as u64,
+            fetches: self.fetches.all.load(Ordering::Relaxed),
+            failures: self.fetches.failed.load(Ordering::Relaxed),
+            oldest: confirmed.min(),
+        }
     }
 
     /// Verifies an assertion against those of `issuers` whose `bound_issuer` is its `iss`: type, algorithm, signature, claims and
@@ -205,9 +241,13 @@ impl Verifier {
         }
         let running = Running(Arc::clone(origin));
         let (fetcher, clock, budget) = (Arc::clone(&self.fetcher), Arc::clone(&self.clock), Arc::clone(&self.budget));
+        let fetches = Arc::clone(&self.fetches);
         tokio::spawn(async move {
             let _turn = budget.acquire_owned().await;
-            match fetch_keys(&*fetcher, &running.0.place).await {
+            let fetched = fetch_keys(&*fetcher, &running.0.place).await;
+            fetches.all.fetch_add(1, Ordering::Relaxed);
+            fetches.failed.fetch_add(u64::from(fetched.is_err()), Ordering::Relaxed);
+            match fetched {
                 Ok(keys) => lock(&running.0.state).keys = Some((Arc::new(keys), clock.now())),
                 Err(error) => {
                     tracing::warn!(url = running.0.place.url, error, "the keys of an issuer could not be fetched")

@@ -225,6 +225,7 @@ impl Door {
             head_time: listener.read_header_timeout.min(listener.idle_timeout),
             body_time: listener.read_timeout,
             stall_time: listener.write_timeout,
+            open_metrics: listener.open_metrics,
             ..Limits::default()
         };
         Ok(Door { socket, address, tls, limits })

@@ -99,6 +99,7 @@ const LISTENER_WORDS: &[&str] = &[
     "http_read_timeout",
     "http_write_timeout",
     "http_idle_timeout",
+    "telemetry",
 ];
 
 fn listener(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Listener, ConfigError> {
@@ -140,6 +141,11 @@ fn listener(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Listene
         (false, None, _) => return Err(section.error("tls_cert_file", "required unless tls_disable = true")),
         (false, _, None) => return Err(section.error("tls_key_file", "required unless tls_disable = true")),
     };
+    let mut open_metrics = false;
+    for (_, telemetry) in section.blocks("telemetry", &[])? {
+        telemetry.only(&["unauthenticated_metrics_access"], &[])?;
+        open_metrics |= telemetry.boolean("unauthenticated_metrics_access")?.unwrap_or(false);
+    }
     let default = Listener::plain(address);
     let size = section.integer("max_request_size", 1 << 10, 32 << 20)?.and_then(|size| usize::try_from(size).ok());
     let within = |word, default| Ok::<_, ConfigError>(section.duration(word, 1, 24 * 3600)?.unwrap_or(default));
@@ -151,6 +157,7 @@ fn listener(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Listene
         read_timeout: within("http_read_timeout", default.read_timeout)?,
         write_timeout: within("http_write_timeout", default.write_timeout)?,
         idle_timeout: within("http_idle_timeout", default.idle_timeout)?,
+        open_metrics,
     })
 }
 

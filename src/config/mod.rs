@@ -61,6 +61,8 @@ pub struct Listener {
     pub write_timeout: Duration,
     /// How long a connection may rest between requests.
     pub idle_timeout: Duration,
+    /// Whether `sys/metrics` asks for no token here.
+    pub open_metrics: bool,
 }
 
 impl Listener {
@@ -74,6 +76,7 @@ impl Listener {
             read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
+            open_metrics: false,
         }
     }
 }

@@ -156,6 +156,11 @@ impl Keyring {
         self.keks.iter().map(|kek| kek.info)
     }
 
+    /// The barrier's key that seals.
+    pub fn barrier_key(&self) -> Option<KeyInfo> {
+        self.barrier.last().map(|key| key.info)
+    }
+
     /// Copies of the barrier's keys, oldest first; the last one seals, all of them open.
     pub fn barrier_keys(&self) -> Vec<BarrierKey> {
         let copy = |entry: &Entry| BarrierKey {

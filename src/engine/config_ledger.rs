@@ -67,6 +67,21 @@ pub async fn write(engine: &Engine, by: &By, said: &Said, writes: Vec<Write>) ->
     }
 }
 
+/// How often an entry is tried again when others change the configuration at the same time.
+const TRIES: usize = 64;
+
+impl Engine {
+    /// Notes what changed elsewhere.
+    pub async fn note_configuration(&self, by: &By, said: &Said) -> Result<Map<String, Value>> {
+        for _ in 0..TRIES {
+            if let Outcome::Done(note) = write(self, by, said, Vec::new()).await? {
+                return Ok(note);
+            }
+        }
+        Err(Error::unavailable("too many changes of the configuration at once; try again"))
+    }
+}
+
 /// The ledger and its revision.
 pub fn read(found: Option<Found>) -> Result<(Chain, Option<Revision>)> {
     match found {

@@ -7,6 +7,7 @@
 //! past a scan by moving.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -90,7 +91,7 @@ pub async fn turn(engine: &Engine, limit: usize) -> Result<bool> {
     while budget > 0 && !retire {
         match std::mem::replace(&mut progress.stage, Stage::Blocked(0)) {
             Stage::Counting(at) => count(engine, &mut progress, at, &mut budget).await?,
-            Stage::Scanning(scan) => retire = go_on(engine, &mut progress, scan, &mut budget).await?,
+            Stage::Scanning(scan) => retire = scan_on(engine, &mut progress, scan, &mut budget).await?,
             Stage::Waiting(until) if engine.clock.now() >= until => {
                 progress.stage = scan_from_the_start(true, engine.clock.now());
             }
@@ -122,6 +123,13 @@ pub async fn turn(engine: &Engine, limit: usize) -> Result<bool> {
         Err(PutError::Unknown(source)) => Err(Error::internal(source)),
         Err(PutError::Failed(error)) => Err(storage_failed(error)),
     }
+}
+
+/// Takes turns until there is nothing more to do at once, or `patience` is over. For whoever comes by now and then.
+pub async fn go_on_for(engine: &Engine, patience: Duration) -> Result<()> {
+    let end = tokio::time::Instant::now() + patience;
+    while turn(engine, BATCH as usize).await? && tokio::time::Instant::now() < end {}
+    Ok(())
 }
 
 /// One at a time: a second caller would only do the same work again.
@@ -158,7 +166,7 @@ async fn count(engine: &Engine, progress: &mut Progress, mut at: Cursor, budget:
 }
 
 /// Goes on with a scan; whether older generations can be retired.
-async fn go_on(engine: &Engine, progress: &mut Progress, mut scan: Scan, budget: &mut usize) -> Result<bool> {
+async fn scan_on(engine: &Engine, progress: &mut Progress, mut scan: Scan, budget: &mut usize) -> Result<bool> {
     let Some(folder) = folder(&scan.at) else {
         let keyring = engine.keyring().await?;
         let target = keyring.keks().find(|kek| kek.generation == progress.target);

@@ -23,6 +23,15 @@ pub enum Answer {
         /// The document; wiped when sent, since `init` answers with key shares.
         document: Zeroizing<Vec<u8>>,
     },
+    /// A text without envelope.
+    Text {
+        /// The status.
+        status: u16,
+        /// Its media type.
+        media: &'static str,
+        /// The text, which holds no secret.
+        text: String,
+    },
     /// A status without a body.
     Empty {
         /// The status.
@@ -55,14 +64,14 @@ impl Answer {
         match self {
             Answer::Refused(refusal) => Some(refusal.sentence()),
             Answer::EventRefused(refusal) => Some(&refusal.description),
-            Answer::Logical(_) | Answer::Bare { .. } | Answer::Empty { .. } => None,
+            Answer::Logical(_) | Answer::Bare { .. } | Answer::Text { .. } | Answer::Empty { .. } => None,
         }
     }
     /// The status it is sent with.
     pub fn status(&self) -> u16 {
         match self {
             Answer::Logical(_) => 200,
-            Answer::Bare { status, .. } | Answer::Empty { status } => *status,
+            Answer::Bare { status, .. } | Answer::Text { status, .. } | Answer::Empty { status } => *status,
             Answer::Refused(refusal) => refusal.status,
             Answer::EventRefused(_) => 400,
         }

@@ -62,6 +62,10 @@ pub struct Call {
     pub wrap_ttl: Option<Duration>,
     /// Whether `X-Vault-Namespace` names any namespace but the root one.
     pub foreign_namespace: bool,
+    /// Whether the client takes metrics as text (`Accept: application/openmetrics-text`, as Prometheus sends it).
+    pub text_metrics: bool,
+    /// Whether metrics are told without a token here: the listener's `unauthenticated_metrics_access`.
+    pub open_metrics: bool,
     /// Where the request came from.
     pub remote: Option<SocketAddr>,
     /// Why the face refuses it: a query or body that cannot be read. Nothing is done for it but recording the refusal.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, Envelope, Refusal};
 use super::call::Call;
+use super::metrics::AuditStage;
 use super::pipeline::{no_audit, unrecorded};
 use super::route::Route;
 use super::visit::Acted;
@@ -63,6 +64,7 @@ pub(super) async fn conclude(
     match disclosure {
         Some(sealed) => match open.audit.disclosure(entry).await {
             Ok(receipt) => {
+                open.metrics.disclosed();
                 let (field, codes) = sealed.open(receipt);
                 if let Answer::Logical(envelope) = &mut answer {
                     envelope.disclose(field, codes);
@@ -73,12 +75,17 @@ pub(super) async fn conclude(
                 }
             }
             Err(error) => {
+                open.metrics.audit_failed(AuditStage::Disclosure);
                 tracing::error!(request_id = request.id, ?error, "audit failed; a code was not given out");
                 return no_audit(error).into();
             }
         },
         None => {
-            if let Err(error) = open.audit.response(entry).await
+            let recorded = open.audit.response(entry).await;
+            if recorded.is_err() {
+                open.metrics.audit_failed(AuditStage::Response);
+            }
+            if let Err(error) = recorded
                 && let Some(refusal) = unrecorded(route, call.verb, error, request.id)
             {
                 return refusal.into();

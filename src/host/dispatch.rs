@@ -6,6 +6,7 @@ use super::answer::{Answer, Data, Envelope, Refusal};
 use super::call::Verb;
 use super::route::{Route, operation};
 use super::routes::Place;
+use super::sys::generate_root::Shape;
 use super::visit::{Acted, Visit};
 use super::wrapping::Draft;
 use super::{login, sys, tokens, wrapping};
@@ -91,10 +92,11 @@ async fn engine(
 async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Value>) -> Result<Acted, Refusal> {
     let fields = match place {
         Place::Wrap => return wrapping::paths::wrap(visit, data),
+        Place::Metrics => return Ok(visit.host.metrics(&data, visit.text_metrics)?.into()),
         _ => Fields::new(data),
     };
     match place {
-        Place::Wrap => Err(Refusal::unsupported_path()),
+        Place::Wrap | Place::Metrics => Err(Refusal::unsupported_path()),
         Place::Mounts => Ok(sys::mounts::secrets(visit, &fields)),
         Place::Mount => sys::mounts::secret(visit, rest, &fields),
         Place::Auths => Ok(sys::mounts::auths(visit, &fields)),
@@ -114,6 +116,16 @@ async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Val
         Place::Lookup => tokens::paths::lookup(visit, fields).await,
         Place::Renew => tokens::paths::renew(visit, fields).await,
         Place::Revoke => tokens::paths::revoke(visit, fields).await,
+        Place::Accessors => tokens::paths::accessors(visit, &fields).await,
+        Place::RenewAccessor => tokens::paths::renew_accessor(visit, fields).await,
+        Place::Rewrap => wrapping::paths::rewrap(visit, fields).await,
+        Place::KeyStatus => sys::keys::status(visit, &fields).await,
+        Place::Rotate | Place::RotateKeyring => sys::keys::rotate(visit).await,
+        Place::RootAttempt => sys::generate_root::attempt(visit, Shape::Bare, fields).await,
+        Place::RootUpdate => sys::generate_root::update(visit, Shape::Bare, fields).await,
+        Place::RootTokenAttempt => sys::generate_root::attempt(visit, Shape::Enveloped, fields).await,
+        Place::RootTokenUpdate => sys::generate_root::update(visit, Shape::Enveloped, fields).await,
+        Place::Rekey => Err(Refusal::new(405, "unsupported operation")),
         Place::LookupAccessor => tokens::paths::lookup_accessor(visit, fields).await,
         Place::RevokeAccessor => tokens::paths::revoke_accessor(visit, fields).await,
     }

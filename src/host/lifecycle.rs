@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::answer::Refusal;
 use super::call::Token;
 use super::seal::{InitShares, Initialised, Progress, Share};
+use super::sys::generate_root::RootAttempt;
 use super::tokens::record::Holder;
 use super::tokens::{self, Tokens};
 use super::wrapping::Wrappings;
@@ -175,16 +176,19 @@ impl Host {
         let audit =
             Broker::open(self.devices.clone(), Arc::clone(&storage), signing, Arc::clone(&clock), Arc::clone(&random))
                 .await?;
+        let root = Arc::new(root);
         let engine = Engine::new(EngineParts {
             storage: Arc::clone(&storage),
-            root: Arc::new(root),
+            root: Arc::clone(&root),
             verifier: Arc::clone(&self.verifier),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         });
         let tokens = Tokens::new(Arc::clone(&storage), Arc::clone(&keyring), Arc::clone(&clock), Arc::clone(&random));
         let wrappings = Wrappings::new(storage, Arc::clone(&keyring), clock, random);
-        Ok(Unsealed { keyring, engine, tokens, wrappings, audit })
+        let metrics = Arc::clone(&self.metrics);
+        let root_attempt = RootAttempt::default();
+        Ok(Unsealed { keyring, root, root_attempt, metrics, engine, tokens, wrappings, audit })
     }
 }
 

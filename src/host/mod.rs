@@ -14,6 +14,7 @@ use crate::audit::{Broker, DeviceConfig};
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::secret::Key;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::random::Random;
@@ -29,6 +30,7 @@ mod failure;
 pub mod ident;
 mod lifecycle;
 mod login;
+pub mod metrics;
 pub mod pipeline;
 mod route;
 pub mod routes;
@@ -38,7 +40,9 @@ pub mod tokens;
 mod visit;
 pub mod wrapping;
 
+use metrics::Metrics;
 use seal::Seal;
+use sys::generate_root::RootAttempt;
 use tokens::Tokens;
 use wrapping::Wrappings;
 
@@ -93,6 +97,7 @@ pub struct Host {
     /// What was last known, for health when the store does not answer.
     initialized: AtomicBool,
     acts: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
     /// One change of the seal at a time.
     turnstile: Semaphore,
 }
@@ -100,6 +105,9 @@ pub struct Host {
 /// What exists only while the root key is in memory.
 pub struct Unsealed {
     keyring: Arc<Keyring>,
+    root: Arc<Key>,
+    root_attempt: RootAttempt,
+    metrics: Arc<Metrics>,
     engine: Engine,
     tokens: Tokens,
     wrappings: Wrappings,
@@ -116,6 +124,7 @@ impl Host {
             seal,
             devices,
             verifier,
+            metrics: Arc::new(Metrics::new(clock.now())),
             clock,
             random,
             info,

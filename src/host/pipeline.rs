@@ -20,11 +20,12 @@ use tokio::task::JoinHandle;
 
 use super::answer::{Answer, Refusal, canonical};
 use super::call::{Call, Token, Verb};
+use super::metrics::AuditStage;
 use super::route::{Route, operation};
 use super::routes::Need;
 use super::sys::status::Status;
 use super::visit::{Bearer, Visit, administers};
-use super::{Host, Unsealed, conclusion, dispatch, ident};
+use super::{Host, Unsealed, conclusion, dispatch, ident, sys};
 use crate::audit::RequestEntry;
 use crate::auth::Caller;
 use crate::engine::request::Operation;
@@ -32,7 +33,14 @@ use crate::error::{Error, Kind, Result};
 
 impl Host {
     /// Answers one call.
-    pub async fn handle(self: &Arc<Self>, mut call: Call) -> Answer {
+    pub async fn handle(self: &Arc<Self>, call: Call) -> Answer {
+        let asked = self.asked(&call);
+        let answer = self.answer(call).await;
+        self.metrics.answered(asked, answer.status());
+        answer
+    }
+
+    async fn answer(self: &Arc<Self>, mut call: Call) -> Answer {
         let status = Status::of(&call.path);
         let open = self.unsealed();
         let unrecorded = status.is_some() || open.is_none();
@@ -47,6 +55,10 @@ impl Host {
                 }
                 _ => self.status(status, call).await,
             };
+        }
+        // A listener that tells metrics to everybody does so while sealed, too.
+        if call.open_metrics && call.path == sys::metrics::PATH && call.verb == Verb::Read && call.refused.is_none() {
+            return self.metrics(&call.query, call.text_metrics).unwrap_or_else(Answer::Refused);
         }
         if call.foreign_namespace {
             return Refusal::new(404, "namespace not found").into();
@@ -118,6 +130,9 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
         true => open.audit.disclosing_request(request).await,
         false => open.audit.request(request).await,
     };
+    if recorded.is_err() {
+        open.metrics.audit_failed(AuditStage::Request);
+    }
     if let Err(error) = recorded
         && let Some(refusal) = unrecorded(&route, call.verb, error, &id)
     {
@@ -136,6 +151,7 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
                 bearer: &bearer,
                 caller: &caller,
                 wrap_ttl: call.wrap_ttl,
+                text_metrics: call.text_metrics,
                 remote,
             };
             dispatch::act(&visit, &route, data.clone()).await
@@ -166,6 +182,7 @@ pub(super) async fn seal(host: &Host, call: Call) -> Result<Answer, Refusal> {
         error: refused.as_ref().map(Refusal::sentence),
     };
     if let Err(error) = open.audit.request(request).await {
+        open.metrics.audit_failed(AuditStage::Request);
         tracing::error!(?error, "audit failed; not sealed");
         return Err(Refusal::new(500, "failed to audit request, cannot continue"));
     }

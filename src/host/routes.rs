@@ -43,8 +43,20 @@ pub enum Place {
     Lookup,
     Renew,
     Revoke,
+    Accessors,
     LookupAccessor,
+    RenewAccessor,
     RevokeAccessor,
+    Rewrap,
+    KeyStatus,
+    Rotate,
+    RotateKeyring,
+    Metrics,
+    RootAttempt,
+    RootUpdate,
+    RootTokenAttempt,
+    RootTokenUpdate,
+    Rekey,
 }
 
 /// What a caller must bring.
@@ -64,6 +76,8 @@ pub enum Need {
 
 const READ: &[Verb] = &[Verb::Read];
 const WRITE: &[Verb] = &[Verb::Update];
+const LIST: &[Verb] = &[Verb::List];
+const ATTEMPT: &[Verb] = &[Verb::Read, Verb::Update, Verb::Delete];
 const BOTH: &[Verb] = &[Verb::Read, Verb::Update];
 
 const fn entry(
@@ -101,6 +115,22 @@ pub static TABLE: &[Entry] = &[
     entry("auth/token/renew", Place::Renew, WRITE, Need::Token, false, "Let a token live longer."),
     entry("auth/token/revoke", Place::Revoke, WRITE, Need::Token, false, "End a token."),
     entry(
+        "auth/token/accessors/",
+        Place::Accessors,
+        LIST,
+        Need::Administer,
+        false,
+        "List the accessors of all tokens.",
+    ),
+    entry(
+        "auth/token/renew-accessor",
+        Place::RenewAccessor,
+        WRITE,
+        Need::Administer,
+        false,
+        "Let the token that an accessor names live longer.",
+    ),
+    entry(
         "auth/token/lookup-accessor",
         Place::LookupAccessor,
         WRITE,
@@ -132,6 +162,65 @@ pub static TABLE: &[Entry] = &[
         Need::Wrapping,
         false,
         "Tell of a wrapping without using it.",
+    ),
+    entry(
+        "sys/wrapping/rewrap",
+        Place::Rewrap,
+        WRITE,
+        Need::Wrapping,
+        false,
+        "Move an answer from one wrapping token to a new one.",
+    ),
+    entry(
+        "sys/key-status",
+        Place::KeyStatus,
+        READ,
+        Need::Administer,
+        true,
+        "Tell of the key that seals what is stored.",
+    ),
+    entry("sys/rotate", Place::Rotate, WRITE, Need::Administer, false, "Make a new key that seals what is stored."),
+    entry("sys/rotate/keyring", Place::RotateKeyring, WRITE, Need::Administer, false, "The same."),
+    entry(
+        "sys/metrics",
+        Place::Metrics,
+        READ,
+        Need::Administer,
+        false,
+        "Tell what is counted: JSON, or Prometheus' text with format=prometheus.",
+    ),
+    entry(
+        "sys/generate-root/attempt",
+        Place::RootAttempt,
+        ATTEMPT,
+        Need::Nothing,
+        false,
+        "Begin to make a new root token from shares, tell of it, give it up.",
+    ),
+    entry("sys/generate-root/update", Place::RootUpdate, WRITE, Need::Nothing, false, "Give a share for it."),
+    entry(
+        "sys/generate-root-token/attempt",
+        Place::RootTokenAttempt,
+        ATTEMPT,
+        Need::Token,
+        false,
+        "The same for those who have a token, in an envelope.",
+    ),
+    entry(
+        "sys/generate-root-token/update",
+        Place::RootTokenUpdate,
+        WRITE,
+        Need::Token,
+        false,
+        "Give a share for it, and get an envelope.",
+    ),
+    entry(
+        "sys/rekey/*",
+        Place::Rekey,
+        ATTEMPT,
+        Need::Nothing,
+        false,
+        "Refused: shares are given out once, at initialisation.",
     ),
     entry(
         "sys/capabilities-self",
@@ -183,9 +272,15 @@ pub static TABLE: &[Entry] = &[
 /// The entry of `path` and what its `*` stands for.
 pub fn find(path: &str) -> Option<(&'static Entry, &str)> {
     TABLE.iter().find_map(|entry| match entry.pattern.strip_suffix('*') {
-        None => (entry.pattern == path).then_some((entry, "")),
+        // A list has a slash at its end; without one it is the same path, asked for something else.
+        None => (shown(entry) == path || entry.pattern == path).then_some((entry, "")),
         Some(start) => path.strip_prefix(start).filter(|rest| !rest.is_empty()).map(|rest| (entry, rest)),
     })
+}
+
+/// The path of `entry` as it is shown.
+pub fn shown(entry: &Entry) -> &'static str {
+    entry.pattern.strip_suffix('/').unwrap_or(entry.pattern)
 }
 
 /// The host's mount that `path` lies in, as audit names it: with its closing slash, and its type.

@@ -13,7 +13,8 @@ use super::{Host, Unsealed};
 use crate::auth::Caller;
 use crate::domain::fields::Fields;
 use crate::domain::role::Capability;
-use crate::engine::request::Disclosure;
+use crate::engine::config_ledger::By;
+use crate::engine::request::{Disclosure, Face, Operation, Request};
 use crate::error::{Kind, Result};
 
 /// What the token of a request turned out to be.
@@ -54,6 +55,8 @@ pub(super) struct Visit<'a> {
     pub bearer: &'a Bearer,
     pub caller: &'a Caller,
     pub wrap_ttl: Option<Duration>,
+    /// Whether metrics are wanted as text.
+    pub text_metrics: bool,
     pub remote: Option<IpAddr>,
 }
 
@@ -64,6 +67,19 @@ impl Visit<'_> {
             Bearer::Held(held) => Ok(held),
             _ => Err(Refusal::no_token()),
         }
+    }
+    /// Who stands in the configuration's ledger for what the request changes.
+    pub(super) fn by(&self) -> By {
+        By::request(&Request {
+            id: self.id.to_owned(),
+            operation: Operation::Update,
+            path: self.path.to_owned(),
+            data: Map::new(),
+            caller: self.caller.clone(),
+            remote: self.remote,
+            face: Face::Http,
+            wrap: None,
+        })
     }
     /// Refuses a caller that may not administer.
     pub(super) async fn administers(&self) -> Result<(), Refusal> {

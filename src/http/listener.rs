@@ -50,6 +50,8 @@ pub struct Limits {
     pub drain_size: usize,
     /// Longest time for that.
     pub drain_time: Duration,
+    /// Whether `sys/metrics` asks for no token.
+    pub open_metrics: bool,
     /// How long requests at work get to end when the server stops.
     pub grace: Duration,
 }
@@ -66,6 +68,7 @@ impl Default for Limits {
             stall_time: Duration::from_secs(30),
             drain_size: 8 * 1024 * 1024,
             drain_time: Duration::from_secs(5),
+            open_metrics: false,
             grace: Duration::from_secs(30),
         }
     }

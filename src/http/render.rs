@@ -24,6 +24,7 @@ pub fn reply(answer: Answer) -> Reply {
     match answer {
         Answer::Logical(envelope) => json(200, envelope::bytes(*envelope)),
         Answer::Bare { status, document } => json(status, document),
+        Answer::Text { status, media, text: body } => text(status, media, body),
         Answer::Empty { status } => standard(status, Full::default()),
         Answer::EventRefused(refusal) => event_refused(&refusal),
         Answer::Refused(refusal) => refused(&refusal),

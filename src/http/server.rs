@@ -28,15 +28,36 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) {
     let tidying = tokio::spawn(tidy(Arc::clone(&host), shutdown.clone()));
+    let rewrapping = tokio::spawn(rewrap(Arc::clone(&host), shutdown.clone()));
     listen(listener, tls, Arc::new(Face { host, limits, bodies: Room::default() }), limits, shutdown).await;
     // It ends by itself, after the sweep that it is at.
     if tokio::time::timeout(limits.grace, tidying).await.is_err() {
         tracing::warn!("tokens and wrappings were still being tidied when the grace period ended");
     }
+    // Wherever it stops, it goes on from there.
+    rewrapping.abort();
 }
 
 /// How often tokens and wrappings whose time is over are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
+
+/// How often a re-wrapping of keys that somebody began is looked after, and for how long at most.
+const REWRAP_EVERY: Duration = Duration::from_secs(5);
+
+async fn rewrap(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
+    let mut next = tokio::time::interval(REWRAP_EVERY);
+    next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => return,
+            _ = next.tick() => {}
+        }
+        if let Err(error) = host.rewrap(REWRAP_EVERY).await {
+            tracing::warn!(?error, "keys could not be re-wrapped; tried again");
+        }
+    }
+}
 
 async fn tidy(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
     let mut next = tokio::time::interval(TIDY_EVERY);
@@ -68,6 +89,7 @@ impl Service for Face {
             Ok(call) => call,
             Err(reply) => return *reply,
         };
+        call.open_metrics = self.limits.open_metrics;
         let mut held = None;
         if call.refused.is_none() && matches!(call.verb, Verb::Update | Verb::Patch) {
             match body::read(&parts.headers, incoming, self.limits.bounds(), &self.bodies).await {

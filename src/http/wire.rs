@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Method, Uri, Version};
 use serde_json::{Map, Value};
@@ -43,7 +43,25 @@ pub fn head(parts: &Parts, remote: Option<SocketAddr>) -> Result<Call, Early> {
     }
     let wrap_ttl = noted(&mut refused, wrap_ttl(headers)).flatten();
     let foreign_namespace = foreign_namespace(headers);
-    Ok(Call { verb, path, query, body: Map::new(), token, wrap_ttl, foreign_namespace, remote, refused })
+    let text_metrics =
+        headers.get(ACCEPT).is_some_and(|value| contains(value.as_bytes(), b"application/openmetrics-text"));
+    Ok(Call {
+        verb,
+        path,
+        query,
+        body: Map::new(),
+        token,
+        wrap_ttl,
+        foreign_namespace,
+        text_metrics,
+        open_metrics: false,
+        remote,
+        refused,
+    })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 /// What was read, or nothing and a note of why; the first reason counts.

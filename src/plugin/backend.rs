@@ -170,8 +170,17 @@ impl pb::backend_server::Backend for Backend {
             // Anybody who reaches the host's listener can cause it. No path here has a second spelling.
             "resolve-path" => wire::bare(ErrorType::UnsupportedOperation),
             "help" => help(sent.map_or("", |sent| sent.path.as_str())),
-            // Once a minute, on every node. Deadlines are enforced when a record is used.
-            "rollback" => pb::HandleRequestReply::default(),
+            // Once a minute, on every node. Deadlines are enforced when a record is used; a re-wrapping of keys goes on here.
+            "rollback" => {
+                let mount = self.mount(&request)?;
+                let under_way = self.exit.under_way();
+                let looking = tokio::spawn(async move {
+                    mount.look_after().await;
+                    drop(under_way);
+                });
+                looking.await.map_err(|_| Status::internal("the task panicked"))?;
+                pb::HandleRequestReply::default()
+            }
             // No answer ever carried a lease: there is nothing to take back, and a refusal would block the end of a mount.
             "revoke" => pb::HandleRequestReply::default(),
             word => match wire::operation(word) {

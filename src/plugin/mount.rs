@@ -1,6 +1,7 @@
 //! One mount in this process: its storage, its engine, and nothing that another mount has.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::host::{Host, HostError};
 use super::identity::HostIdentities;
@@ -9,9 +10,12 @@ use super::storage::HostStorage;
 use crate::auth::Verifier;
 use crate::auth::fetch::HttpsFetch;
 use crate::clock::SystemClock;
-use crate::engine::{Engine, EngineParts};
+use crate::engine::{Engine, EngineParts, rewrap};
 use crate::error::{Error, Result};
 use crate::random::OsRandom;
+
+/// How long the host's periodic call is used at most.
+const LOOK_AFTER: Duration = Duration::from_secs(20);
 
 /// A mount.
 pub struct Mount {
@@ -71,6 +75,19 @@ impl Mount {
         });
         let engine = Arc::new(engine.with_identities(self.identities.clone()));
         Ok(self.slot().get_or_insert(engine).clone())
+    }
+    /// What the host's periodic call is for: goes on with a re-wrapping of keys, on the node that may write.
+    pub async fn look_after(&self) {
+        if self.is_read_only() {
+            return;
+        }
+        let rewrapped = match self.engine().await {
+            Ok(engine) => rewrap::go_on_for(&engine, LOOK_AFTER).await,
+            Err(_) => return,
+        };
+        if let Err(error) = rewrapped {
+            tracing::warn!(mount = self.uuid, ?error, "keys could not be re-wrapped; tried again");
+        }
     }
     /// Another node wrote `key`.
     pub fn changed(&self, key: &str) {

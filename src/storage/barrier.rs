@@ -21,6 +21,7 @@ const PASSED: [&str; 2] = ["keyring", "seal"];
 pub struct Barrier {
     inner: Arc<dyn Storage>,
     open: RwLock<Option<Open>>,
+    failures: AtomicU64,
 }
 
 struct Open {
@@ -32,7 +33,7 @@ struct Open {
 impl Barrier {
     /// A sealed barrier over `inner`.
     pub fn new(inner: Arc<dyn Storage>) -> Self {
-        Barrier { inner, open: RwLock::new(None) }
+        Barrier { inner, open: RwLock::new(None), failures: AtomicU64::new(0) }
     }
     /// Opens with `keys` of the mount `mount_id`: the one of the highest generation seals, all open. Replaces the keys held so
     /// far (after a rotation); without any key the barrier stays sealed.
@@ -40,6 +41,26 @@ impl Barrier {
         keys.sort_by_key(|key| key.generation);
         let open = (!keys.is_empty()).then(|| Open { mount_id, keys, uses: AtomicU64::new(0) });
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
+    }
+    /// Seals with the newest of `keys` from here on. A barrier that was sealed meanwhile stays so.
+    pub fn rotate(&self, mut keys: Vec<BarrierKey>) {
+        keys.sort_by_key(|key| key.generation);
+        if let Some(open) = &mut *self.open.write().unwrap_or_else(PoisonError::into_inner)
+            && keys.last().map(|key| key.generation) > open.keys.last().map(|key| key.generation)
+        {
+            *open = Open { mount_id: open.mount_id, keys, uses: AtomicU64::new(0) };
+        }
+    }
+    /// How many calls of the store beneath failed, or brought what does not open.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+    /// Counts a failure; a sealed barrier and a write that found something else are none.
+    fn counted<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(StorageError::Failed(_) | StorageError::Corrupt { .. }) = &result {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        result
     }
     /// Forgets the keys. A read under way answers [`StorageError::Sealed`]; a write under way has left sealed already.
     pub fn seal(&self) {
@@ -94,14 +115,18 @@ impl Storage for Barrier {
         Box::pin(async move {
             self.with(|_| Ok(()))?;
             let keys: Vec<String> = gets.iter().map(|get| get.key.clone()).collect();
-            let found = self.inner.get_many(gets).await?;
-            self.with(|open| keys.iter().zip(found).map(|(key, found)| open.open(key, found)).collect())
+            let found = self.counted(self.inner.get_many(gets).await)?;
+            self.counted(self.with(|open| keys.iter().zip(found).map(|(key, found)| open.open(key, found)).collect()))
         })
     }
     fn put_all(&self, mut writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
         Box::pin(async move {
             self.with(|open| open.seal(&mut writes)).map_err(PutError::Failed)?;
-            self.inner.put_all(writes).await
+            let written = self.inner.put_all(writes).await;
+            if let Err(PutError::Unknown(_) | PutError::Failed(_)) = &written {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            written
         })
     }
     fn commits_together(&self) -> bool {
@@ -115,7 +140,7 @@ impl Storage for Barrier {
     ) -> BoxFuture<'a, Result<Vec<String>, StorageError>> {
         Box::pin(async move {
             self.with(|_| Ok(()))?;
-            self.inner.list(prefix, after, limit).await
+            self.counted(self.inner.list(prefix, after, limit).await)
         })
     }
 }

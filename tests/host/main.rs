@@ -7,6 +7,7 @@ mod support;
 
 mod audit;
 mod issued;
+mod operator;
 mod paths;
 mod seal;
 mod tokens;

@@ -22,6 +22,7 @@ mod nodes;
 mod odd;
 mod once;
 mod policies;
+mod rotation;
 mod snapshot;
 mod story;
 #[path = "../support/document.rs"]

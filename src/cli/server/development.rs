@@ -141,6 +141,8 @@ async fn write(host: &Arc<Host>, path: &str, body: Value, token: &str) -> Result
         token: Some(Token::new(token.to_owned())),
         wrap_ttl: None,
         foreign_namespace: false,
+        text_metrics: false,
+        open_metrics: false,
         remote: None,
         refused: None,
     };

@@ -165,6 +165,17 @@ impl Seal {
         Ok(found.is_some_and(|found| bool::from(found.ct_eq(&**check))))
     }
 
+    /// Whether `shares` are a quorum of those who may open the store: unseal shares under Shamir, else recovery shares.
+    pub async fn proves_quorum(&self, root: &Key, shares: &[Share]) -> Result<bool> {
+        use subtle::ConstantTimeEq;
+        if let SealConfig::Static(_) = self.config {
+            return self.is_recovery_quorum(root, shares).await;
+        }
+        let Some((record, _)) = self.record().await? else { return Ok(false) };
+        let opened = shamir::combine(shares).and_then(|key| record.unwrap(&key));
+        Ok(opened.is_some_and(|opened| bool::from(opened.bytes().ct_eq(root.bytes()))))
+    }
+
     async fn record(&self) -> Result<Option<(Record, Revision)>> {
         let found = self.storage.get_many(vec![Get::new(KEY)]).await.map_err(Error::internal)?;
         let (bytes, revision) = match found.into_iter().next() {

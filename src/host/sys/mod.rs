@@ -2,5 +2,8 @@
 
 pub mod capabilities;
 pub mod describe;
+pub mod generate_root;
+pub mod keys;
+pub mod metrics;
 pub mod mounts;
 pub mod status;

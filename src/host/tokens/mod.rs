@@ -34,6 +34,9 @@ pub const ACCESSORS: &str = "tokens/accessor/";
 /// How long a token lives at most where nothing else says so.
 pub const SYSTEM_MAX_TTL: Duration = Duration::from_secs(768 * 3600);
 
+/// How long a token is, in characters.
+pub const TOKEN_LEN: usize = 26;
+
 /// Most records the cache of decoded ones holds.
 const CACHED: usize = 4096;
 /// How often a write goes back to its read.
@@ -121,6 +124,32 @@ impl Tokens {
         let Some(Found::Value(bytes, _)) = found.into_iter().next() else { return Ok(None) };
         let hash = bytes.try_into().map_err(|_| corrupt(key, "not a token's hash"))?;
         self.find_hash(hash).await
+    }
+
+    /// The accessors of all tokens that live, sorted.
+    pub async fn accessors(&self) -> Result<Vec<String>> {
+        const BATCH: usize = 256;
+        let now = self.clock.now();
+        let mut accessors = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let names = self.storage.list(TOKENS, after.as_deref(), BATCH).await.map_err(failure::read)?;
+            let tokens = names.iter().filter(|name| !name.ends_with('/'));
+            let gets = tokens.map(|name| Get::new(format!("{TOKENS}{name}"))).collect();
+            for found in self.storage.get_many(gets).await.map_err(failure::read)? {
+                let Found::Value(bytes, _) = found else { continue };
+                let record = TokenRecord::decode(&bytes).map_err(|what| corrupt(TOKENS.to_owned(), what))?;
+                if record.lives(now) {
+                    accessors.push(record.accessor);
+                }
+            }
+            if names.len() < BATCH {
+                break;
+            }
+            after = names.into_iter().last();
+        }
+        accessors.sort_unstable();
+        Ok(accessors)
     }
 
     async fn find_hash(&self, hash: [u8; 32]) -> Result<Option<Held>> {
@@ -238,9 +267,9 @@ impl Tokens {
 
 /// A fresh token: `s.` and 24 characters, 142 bits.
 pub fn draw(random: &dyn Random) -> Token {
-    let mut text = String::with_capacity(26);
+    let mut text = String::with_capacity(TOKEN_LEN);
     text.push_str("s.");
-    text.push_str(&ident::base62(random, 24));
+    text.push_str(&ident::base62(random, TOKEN_LEN - 2));
     Token::new(text)
 }
 

@@ -82,6 +82,20 @@ pub(in crate::host) async fn revoke_accessor(visit: &Visit<'_>, mut fields: Fiel
     }
 }
 
+/// `accessors`: of every token that lives.
+pub(in crate::host) async fn accessors(visit: &Visit<'_>, fields: &Fields) -> Result<Acted, Refusal> {
+    let accessors = visit.open.tokens.accessors().await?;
+    Ok(Acted::data(Map::from_iter([("keys".to_owned(), json!(accessors))]), fields))
+}
+
+/// `renew-accessor`: the answer does not tell the token.
+pub(in crate::host) async fn renew_accessor(visit: &Visit<'_>, mut fields: Fields) -> Result<Acted, Refusal> {
+    match visit.open.tokens.find_accessor(&accessor(&mut fields)?).await? {
+        Some(held) => extend(visit, held, Token::new(String::new()), &mut fields).await,
+        None => Err(Refusal::new(400, wrapped("invalid accessor"))),
+    }
+}
+
 fn accessor(fields: &mut Fields) -> Result<String, Refusal> {
     let given = fields.exact_string("accessor")?.value().filter(|accessor| !accessor.is_empty());
     given.ok_or_else(|| Refusal::new(400, "missing accessor"))

@@ -89,12 +89,29 @@ impl Wrappings {
 
     /// Keeps `answer` for the token of `draft`.
     pub async fn keep(&self, draft: &Draft, answer: &[u8]) -> Result<()> {
+        let write = self.write(draft, answer)?;
+        self.storage.put_all(vec![write]).await.map_err(failure::write)
+    }
+
+    fn write(&self, draft: &Draft, answer: &[u8]) -> Result<Write> {
         let token = draft.token.expose().as_bytes();
         let sealed = wrapped::seal(token, self.keyring.mount_id(), &draft.hash, answer, &*self.random)
             .map_err(Error::internal)?;
         let record = draft.record(Content::Answer(sealed)).encode()?;
-        let write = Write::create(key(&draft.hash), record, &*self.random);
-        self.storage.put_all(vec![write]).await.map_err(failure::write)
+        Ok(Write::create(key(&draft.hash), record, &*self.random))
+    }
+
+    /// Moves the answer in `waiting`, whose token is `token`, to the token of a new wrapping of the same path and time. `None` if
+    /// somebody else was first.
+    pub async fn rewrap(&self, token: &Token, waiting: &Waiting, sealed: &[u8]) -> Result<Option<Draft>> {
+        let answer = self.open(token, waiting, sealed)?;
+        let draft = self.draft(&waiting.record.creation_path, waiting.record.ttl);
+        let write = self.write(&draft, &answer)?;
+        match self.storage.put_all(vec![waiting.deletion(), write]).await {
+            Ok(()) => Ok(Some(draft)),
+            Err(PutError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(failure::write(error)),
+        }
     }
 
     /// Looks a wrapping token up without using it. `None` if there is no such wrapping or its time is over.

@@ -51,6 +51,36 @@ pub(in crate::host) async fn lookup(visit: &Visit<'_>, mut fields: Fields) -> Re
     told.map(|data| Acted::data(data, &fields)).ok_or_else(invalid)
 }
 
+/// `rewrap`: a new token for the same answer, of the same path and time; the old one is used up. The token comes as it does to
+/// `unwrap`.
+pub(in crate::host) async fn rewrap(visit: &Visit<'_>, mut fields: Fields) -> Result<Acted, Refusal> {
+    let named = named(&mut fields)?;
+    let found;
+    let (token, waiting) = match (visit.bearer, visit.token, &named) {
+        (Bearer::Wrapping(waiting), Some(sent), named)
+            if named.as_ref().is_none_or(|named| named.expose() == sent.expose()) =>
+        {
+            (sent, waiting)
+        }
+        (Bearer::Wrapping(waiting), ..) => {
+            visit.open.wrappings.burn(waiting).await?;
+            return Err(Refusal::no_token());
+        }
+        (Bearer::Held(_), _, Some(named)) => {
+            found = visit.open.wrappings.find(named).await?.ok_or_else(invalid)?;
+            (named, &found)
+        }
+        (Bearer::Held(_), _, None) => return Err(invalid()),
+        _ => return Err(Refusal::no_token()),
+    };
+    let Content::Answer(sealed) = &waiting.record.content else {
+        let what = "a wrapped code waits in its slot and cannot be wrapped again; unwrap it";
+        return Err(Refusal::new(400, what));
+    };
+    let draft = visit.open.wrappings.rewrap(token, waiting, sealed).await?.ok_or_else(invalid)?;
+    Ok(Envelope::wrapped(draft.into_info(None)).into())
+}
+
 async fn take(visit: &Visit<'_>, token: &Token, waiting: &Waiting) -> Result<Acted, Refusal> {
     match &waiting.record.content {
         Content::Answer(sealed) => {

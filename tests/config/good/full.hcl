@@ -19,6 +19,9 @@ listener "tcp" {
   http_read_header_timeout           = 5
   http_read_timeout                  = "1m30s"
   http_write_timeout                 = "20s"
+  telemetry {
+    unauthenticated_metrics_access = true
+  }
 }
 
 listener "tcp" {
