@@ -32,7 +32,7 @@ mod transaction;
 mod wire;
 
 pub use handshake::wanted;
-pub use manifest::manifest;
+pub use manifest::{manifest, stanza};
 pub use storage::HostStorage;
 
 /// How long acts that are under way may still take when the host ends the process. It waits two seconds before it kills.

@@ -12,6 +12,7 @@ mod binaries;
 mod canary;
 mod document;
 mod example_automation;
+mod example_opentofu;
 mod example_story;
 mod faces;
 mod identity;

@@ -260,6 +260,10 @@ impl Vault {
         self.child = Some(child);
         self.until("listening", |_| true);
     }
+    /// Adds lines to the configuration file, from the next start on.
+    pub fn more_configuration(&self, lines: &str) {
+        fs::write(self.dir.path().join("more.hcl"), lines).expect("a configuration file");
+    }
     /// Paths are relative where all nodes of a cluster must name the same one.
     fn configure(&self) {
         let dir = self.dir.path().display();
@@ -270,7 +274,8 @@ impl Vault {
              listener \"tcp\" {{\n  address = \"{address}\"\n  cluster_address = \"{cluster}\"\n  tls_disable = true\n}}\n\
              audit \"file\" \"main\" {{\n  options {{\n    file_path = \"audit.log\"\n  }}\n}}\n"
         );
-        fs::write(self.dir.path().join("vault.hcl"), text).expect("a configuration file");
+        let more = fs::read_to_string(self.dir.path().join("more.hcl")).unwrap_or_default();
+        fs::write(self.dir.path().join("vault.hcl"), text + &more).expect("a configuration file");
     }
     /// Waits until the status of `sys/health` is as `wanted` says.
     pub fn until(&self, what: &str, wanted: impl Fn(u16) -> bool) {
