@@ -5,6 +5,7 @@
 
 pub mod bao;
 pub mod canary;
+pub mod clients;
 pub mod drill;
 pub mod http;
 pub mod provision;
