@@ -1,4 +1,4 @@
-//! The story through the clients that people have: the real `bao` and hvac.
+//! The story through the clients that people have: the real `bao`, hvac, node-vault and vaultrs.
 
 mod support;
 
@@ -261,6 +261,30 @@ fn bao_lives_with_a_login_token() {
 
 #[test]
 fn hvac_plays_the_story() {
+    let mut python = Command::new(support::provision::python());
+    python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/story.py"));
+    tells_the_story(python);
+}
+
+#[test]
+fn node_vault_plays_the_story() {
+    let (node, modules) = support::clients::node_vault();
+    let mut story = Command::new(node);
+    story.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/node-vault/story.js")).env("NODE_PATH", modules);
+    // No proxy stands between this machine and itself.
+    story.env("NO_PROXY", "127.0.0.1").env_remove("VAULT_TOKEN").env_remove("VAULT_NAMESPACE");
+    tells_the_story(story);
+}
+
+#[test]
+fn vaultrs_plays_the_story() {
+    let mut story = Command::new(support::clients::vaultrs());
+    story.env("NO_PROXY", "127.0.0.1").env_remove("VAULT_TOKEN").env_remove("VAULT_NAMESPACE");
+    tells_the_story(story);
+}
+
+/// Hands the program a new server and the cast, and hears it out.
+fn tells_the_story(mut program: Command) {
     let server = Setup::default().uninitialized().start();
     let signer = Signer::rs256("idp-1");
     let assertion = |subject: &str, group: &str| {
@@ -277,15 +301,10 @@ fn hvac_plays_the_story() {
         "login": assertion("dave", "on-call"),
         "event": signer.set(&credential_change(ISSUER, AUDIENCE, &subject, now())),
     });
-    let mut python = Command::new(support::provision::python())
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/story.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python starts");
-    serde_json::to_writer(python.stdin.take().expect("its input"), &cast).expect("the cast is handed over");
-    let output = python.wait_with_output().expect("python ends");
+    let started = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut program = started.unwrap_or_else(|error| panic!("{program:?} does not start: {error}"));
+    serde_json::to_writer(program.stdin.take().expect("its input"), &cast).expect("the cast is handed over");
+    let output = program.wait_with_output().expect("the program ends");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.ends_with("the story is told\n"), "{said}");

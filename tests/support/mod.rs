@@ -6,6 +6,7 @@
 pub mod bao;
 pub mod canary;
 pub mod corpus;
+pub mod clients;
 pub mod drill;
 pub mod http;
 pub mod provision;
