@@ -33,9 +33,6 @@ pub const ARCHIVED_SETS: &str = "sets/";
 pub fn account(name: &AccountName) -> String {
     format!("{ACCOUNTS}{name}")
 }
-/// Folder of what stays of deleted accounts.
-pub const TOMBSTONES: &str = "tombstones/";
-
 /// Key of what stays of a deleted account.
 pub fn tombstone(name: &AccountName) -> String {
     format!("{TOMBSTONES}{name}")

@@ -64,12 +64,14 @@ fn decide(
         Some(arrival) if arrival.origin == origin && arrival.head == head => {
             return Ok(Decision::Keep(Response::data(told(attempt, true))));
         }
-        // It went on there before it was ended, which gave out no code, and nothing was done here: it may come again.
-        Some(arrival) if arrival.origin == origin => {
-            if head.seq <= arrival.head.seq || arrival.seq != attempt.record.ledger.seq {
-                return Err(Refusal::GoneOn.into());
-            }
+        // It went on there before it was ended, which gave out no code. It may come again while nothing was done here.
+        Some(arrival)
+            if arrival.origin == origin
+                && (head.seq <= arrival.head.seq || arrival.seq != attempt.record.ledger.seq) =>
+        {
+            return Err(Refusal::GoneOn.into());
         }
+        Some(arrival) if arrival.origin == origin => {}
         _ if attempt.is_known() && !is_only_heard_of(was) => return Err(Refusal::HereAlready.into()),
         _ => {}
     }
