@@ -203,6 +203,10 @@ fn refusals() -> Vec<Refusal> {
         Refusal::OnlyVerified,
         Refusal::OnlyRetrieved,
         Refusal::NoProvider(2),
+        Refusal::Leaving("https://vault.example.com:8200/backup-codes".to_owned()),
+        Refusal::Left("https://vault.example.com:8200/backup-codes".to_owned()),
+        Refusal::HereAlready,
+        Refusal::GoneOn,
         Refusal::NotDispensed { slot: 4, state: "held" },
         Refusal::NoGeneration(9),
         Refusal::NoSlot { slot: 11, count: 10 },
@@ -229,6 +233,7 @@ fn refusals() -> Vec<Refusal> {
             Refusal::WrapTooLong { .. } | Refusal::NotDispensed { .. } => {}
             Refusal::NotLocked | Refusal::Alive(_) | Refusal::OnlyVerified | Refusal::OnlyRetrieved => {}
             Refusal::NoProvider(_) => {}
+            Refusal::Leaving(_) | Refusal::Left(_) | Refusal::HereAlready | Refusal::GoneOn => {}
         }
     }
     all

@@ -1,4 +1,4 @@
-# Sets the engine up: whom it trusts, which roles there are, which accounts; ends sets and releases quarantined ones. No code comes
+# Sets the engine up: whom it trusts, which roles there are, which accounts; takes accounts over from another mount; ends sets and releases quarantined ones. No code comes
 # out by it: who says who may have codes does not have them by that.
 #
 #   bao policy write backup-codes-admin plugin-manifest/policies/admin.hcl
@@ -47,6 +47,10 @@ path "backup-codes/accounts/*" {
 
 path "backup-codes/history/*" {
   capabilities = ["read"]
+}
+
+path "backup-codes/transfer/*" {
+  capabilities = ["update"]
 }
 
 path "backup-codes/revoke/*" {

@@ -84,6 +84,7 @@ const KNOWN: &[&str] = &[
     "failed",
     "failures",
     "fallback",
+    "fingerprint_keys",
     "fingerprint_retention",
     "format",
     "from",

@@ -181,6 +181,10 @@ impl Reply {
     pub fn errors(&self) -> Vec<&str> {
         self.texts("errors")
     }
+    /// How long the server wants to be left alone, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after.as_deref().and_then(|text| text.parse().ok()).map(Duration::from_secs)
+    }
     /// This answer if it is a success, else a failure that says what to do next.
     pub fn success(self, settings: &Settings) -> Result<Self, Failure> {
         match self.status {

@@ -1,6 +1,12 @@
 //! Where the command line writes and whom it asks.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+/// The longest hidden answer, in bytes.
+const MAX_HIDDEN: usize = 64 * 1024;
 
 /// One writer for what a command has to say, one for complaints and questions, and whoever answers, if anybody is there.
 pub struct Console {
@@ -36,6 +42,22 @@ impl Console {
     pub fn stop_asking(&mut self) {
         self.input = None;
     }
+    /// Asks for what must not be seen: what is typed is not shown, where that can be had of the terminal. Without white space
+    /// around it; nothing if nobody answers.
+    pub fn ask_hidden(&mut self, question: &str) -> Option<Zeroizing<String>> {
+        let input = self.input.as_mut()?;
+        let _ = write!(self.err, "{question}").and_then(|()| self.err.flush());
+        let silence = Silence::begin();
+        // Room enough from the start, so that no copy stays behind.
+        let mut answer = Zeroizing::new(String::with_capacity(MAX_HIDDEN));
+        let read = input.take(MAX_HIDDEN as u64).read_line(&mut answer);
+        drop(silence);
+        let _ = writeln!(self.err);
+        match read {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(Zeroizing::new(answer.trim().to_owned())),
+        }
+    }
     /// Asks, and gives the answer without white space around it; nothing if nobody answers.
     pub fn ask(&mut self, question: &str) -> Option<String> {
         let input = self.input.as_mut()?;
@@ -45,5 +67,25 @@ impl Console {
             Ok(0) | Err(_) => None,
             Ok(_) => Some(answer.trim().to_owned()),
         }
+    }
+}
+
+/// While this lives the terminal shows nothing of what is typed.
+struct Silence(Termios);
+
+impl Silence {
+    /// Nothing where standard input is no terminal.
+    fn begin() -> Option<Self> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent).ok()?;
+        Some(Silence(before))
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

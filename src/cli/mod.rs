@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::process;
 
+pub mod assertion;
 pub mod audit;
 pub mod client;
 pub mod codefile;
@@ -18,6 +19,7 @@ pub mod plugin;
 pub mod relay;
 pub mod server;
 mod signals;
+pub mod transfer;
 
 /// Keeps backup MFA codes under seal and lets them out one at a time, on the record.
 #[derive(Parser)]
@@ -33,6 +35,8 @@ enum Command {
     Server(server::Args),
     /// Store the backup codes of a file as an account's new set.
     Import(Box<import::Args>),
+    /// Move accounts from a stopped server's store into a mounted engine.
+    Transfer(Box<transfer::Args>),
     /// Take events from identity providers and bring them to vaults.
     Relay(relay::Args),
     /// Check audit files offline.
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Server(args) => server::run(args),
         Command::Import(args) => import::run(*args),
+        Command::Transfer(args) => transfer::run(*args),
         Command::Relay(args) => relay::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),

@@ -194,6 +194,11 @@ impl Keyring {
         Fingerprinter::new(&self.macs.fingerprint, &self.mount_id, account_id)
     }
 
+    /// A copy of the fingerprint key, for a mount that takes accounts over with their fingerprints.
+    pub fn fingerprint_key(&self) -> Key {
+        Key::from_bytes(Zeroizing::new(*self.fingerprint.key.bytes()))
+    }
+
     /// The MAC under the fingerprint key.
     pub(super) fn fingerprint_mac(&self) -> KeyedMac {
         self.macs.fingerprint.clone()

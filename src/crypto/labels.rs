@@ -20,6 +20,7 @@
 //! | `fingerprint` | `fingerprint` | input of HMAC | account id (16), canonical code |
 //! | `verifier_salt` | `verifier/salt` | salt of argon2id | account id (16) |
 //! | `verifier` | `verifier` | input of HMAC | account id (16), stretched code (32) |
+//! | [`inherited_key`] | `inherited/key` | HKDF info under the fingerprint key, and AAD | account id (16), mount id (16) and account id (16) it came from |
 //! | `hash` | `hash/…` by [`HashPurpose`] | input of HMAC | number of parts (4), each part |
 //! | [`seal_root`] | `seal/root` | AAD | holder, shares (4), threshold (4), key id, recovery check (32 or none) |
 //! | [`seal_recovery`] | `seal/recovery` | HKDF info under the root key | – |
@@ -177,6 +178,16 @@ pub(super) fn verifier<S: Sink>(sink: S, mount_id: &[u8; 16], account_id: &[u8; 
     Row::begin(sink, "verifier", mount_id).field(account_id).field(stretched).end()
 }
 
+/// Info of the key that seals an inherited fingerprint key, and AAD of that key.
+pub fn inherited_key(
+    mount_id: &[u8; 16],
+    account_id: &[u8; 16],
+    from_mount: &[u8; 16],
+    from_account: &[u8; 16],
+) -> Label {
+    label("inherited/key", mount_id).field(account_id).field(from_mount).field(from_account).end()
+}
+
 /// What a keyed hash runs over.
 pub(super) fn hash<S: Sink>(sink: S, mount_id: &[u8; 16], purpose: HashPurpose, parts: &[&[u8]]) -> S {
     let row = Row::begin(sink, purpose.label(), mount_id).number(u32::try_from(parts.len()).unwrap_or(u32::MAX));
@@ -236,6 +247,7 @@ mod tests {
             ledger_entry(Label(Vec::new()), &id, &id, &mac, b"").0,
             fingerprint_of(fingerprint(Label(Vec::new()), &id, &id), b"").0,
             verifier_salt(&id, &id).0,
+            inherited_key(&id, &id, &id, &id).0,
             verifier(Label(Vec::new()), &id, &id, &mac).0,
         ];
         for purpose in HashPurpose::ALL {

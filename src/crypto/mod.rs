@@ -7,6 +7,7 @@ pub mod barrier;
 pub mod envelope;
 mod error;
 pub mod fingerprint;
+pub mod inherited;
 pub mod keyring;
 pub mod labels;
 mod primitive;

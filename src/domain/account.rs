@@ -7,8 +7,10 @@ use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
 use crate::domain::about::About;
+pub use crate::domain::claimed::Claimed;
 use crate::domain::enrollment::{Enrollment, Verdict, Weight};
 use crate::domain::fingerprints::Fingerprints;
+use crate::domain::moving::Moving;
 use crate::domain::obligation::{Obligation, Retrieval};
 use crate::domain::profile::{OnLapse, Order, Profile};
 use crate::domain::refusal::Refusal;
@@ -30,17 +32,6 @@ pub enum Standing {
     Quarantined,
     /// Over, or refused as if it were.
     Over(Cause),
-}
-
-/// What a caller says about a set it wants to store.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Claimed {
-    /// The highest generation it knows of.
-    pub cas: Option<u64>,
-    /// When the codes were known to be the provider's current ones.
-    pub bound_at: Option<Timestamp>,
-    /// The enrollment they belong to.
-    pub enrollment: Option<u64>,
 }
 
 /// An account.
@@ -85,6 +76,9 @@ pub struct Account {
     /// Wrong codes in a row, if there are any.
     #[n(12)]
     pub failures: Option<Failures>,
+    /// Where it came from and where it went, if it moved.
+    #[n(13)]
+    pub moving: Option<Moving>,
 }
 
 impl Account {
@@ -104,6 +98,7 @@ impl Account {
             fingerprints: Fingerprints::default(),
             retrievals: Vec::new(),
             failures: None,
+            moving: None,
         }
     }
     /// Whether nobody has created it (yet, or again).
@@ -144,6 +139,7 @@ impl Account {
     }
     /// The current set if a code of it may leave at `now`.
     pub fn usable(&self, profile: &Profile, now: Timestamp) -> Result<&Set, Refusal> {
+        self.is_here()?;
         let Some(set) = self.live() else {
             return Err(match self.sets.last() {
                 Some(Set { generation, status: Status::Ended(end), .. }) => Refusal::Ended(*generation, end.cause),
@@ -165,6 +161,7 @@ impl Account {
         skew: Duration,
         profile: &Profile,
     ) -> Result<(u32, Timestamp), Refusal> {
+        self.is_here()?;
         if let Some(expected) = claimed.cas.filter(|cas| *cas != u64::from(self.generation)) {
             return Err(Refusal::CasMismatch { expected, is: self.generation });
         }
@@ -225,7 +222,7 @@ impl Account {
             self.obligation = None;
         }
         for generation in &ended {
-            self.fingerprints.keep_until(*generation, now.plus(profile.fingerprint_retention));
+            self.keep_prints(*generation, now.plus(profile.fingerprint_retention));
         }
         ended
     }
@@ -347,6 +344,7 @@ impl Account {
 
     /// Lets a quarantined set live again.
     pub fn release(&mut self, generation: Option<u64>, profile: &Profile, now: Timestamp) -> Result<u32, Refusal> {
+        self.is_here()?;
         let target = self.addressed(generation)?;
         let number = target.generation;
         match self.standing(target, profile, now) {
@@ -383,7 +381,7 @@ impl Account {
     /// more than the record keeps, oldest first.
     pub fn settle(&mut self, now: Timestamp) -> Vec<Set> {
         self.sets = std::mem::take(&mut self.sets).into_iter().map(|set| set.settle(now)).collect();
-        self.fingerprints.expire(now);
+        self.expire_prints(now);
         self.retrievals.retain(|one| one.until > now);
         let over = self.sets.iter().filter(|set| !set.is_live()).count().saturating_sub(ENDED_KEPT);
         let mut archived = Vec::new();

@@ -14,6 +14,8 @@ use crate::domain::time::Timestamp;
 
 /// Bytes of one fingerprint.
 pub const PRINT: usize = 16;
+/// While a set is alive its fingerprints are kept.
+const FOREVER: Timestamp = Timestamp::from_millis(i64::MAX);
 /// Most stretches of free text that are looked at as possible codes: looking at one is slow on purpose.
 pub const MOST_SUSPECTS: usize = 32;
 
@@ -71,7 +73,7 @@ impl Fingerprints {
     /// Remembers a live set's fingerprints, until [`Fingerprints::keep_until`] says otherwise.
     pub fn remember(&mut self, set: Remembered<'_>) {
         let Remembered { generation, prints, lengths, keeping } = set;
-        let until = Timestamp::from_millis(i64::MAX);
+        let until = FOREVER;
         self.generations.push(Generation { generation, until, prints: prints.concat().into(), lengths, keeping });
     }
     /// Which of these, of canonical codes, were in a set before, as indices.
@@ -106,6 +108,18 @@ impl Fingerprints {
             found = place.map(|index| (one.generation, index + 1)).or(found);
         }
         found
+    }
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.generations.is_empty()
+    }
+    /// What is remembered of codes that were not issued here: generation, until when it is kept (`None` while the set is alive),
+    /// the fingerprints, slot 1 first, and the codes' lengths.
+    pub fn escrowed(&self) -> impl Iterator<Item = (u32, Option<Timestamp>, &[[u8; PRINT]], &BTreeSet<u16>)> {
+        self.generations.iter().filter(|one| one.keeping.is_none()).map(|one| {
+            let until = (one.until < FOREVER).then_some(one.until);
+            (one.generation, until, one.prints.as_chunks::<PRINT>().0, &one.lengths)
+        })
     }
     /// Whether some fingerprints here are of stretched codes.
     pub fn has_stretched(&self) -> bool {

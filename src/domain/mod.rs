@@ -4,12 +4,14 @@
 pub mod about;
 pub mod account;
 pub mod alphabet;
+pub mod claimed;
 pub mod code;
 pub mod enrollment;
 pub mod fields;
 pub mod fingerprints;
 pub mod glob;
 pub mod issuer;
+pub mod moving;
 pub mod name;
 pub mod obligation;
 pub mod presented;

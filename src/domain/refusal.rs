@@ -69,6 +69,14 @@ pub enum Refusal {
         /// Its state.
         state: &'static str,
     },
+    /// The account is on its way to another mount, named here.
+    Leaving(String),
+    /// The account was moved to another mount, named here.
+    Left(String),
+    /// An account that is to come in is here already, and did not come from there.
+    HereAlready,
+    /// An account that came in before has gone on since, here or where it came from.
+    GoneOn,
     /// The set was issued here: its codes can be verified, not given back.
     OnlyVerified,
     /// The set was issued elsewhere: its codes can be given back, not verified.
@@ -117,6 +125,8 @@ impl Refusal {
             Refusal::NotQuarantined(_) => "not-quarantined",
             Refusal::NotLocked => "not-locked",
             Refusal::Alive(_) => "alive",
+            Refusal::Leaving(_) | Refusal::Left(_) => "moved",
+            Refusal::HereAlready | Refusal::GoneOn => "exists",
             Refusal::OnlyVerified | Refusal::NoProvider(_) => "issued",
             Refusal::OnlyRetrieved => "escrowed",
             Refusal::NoGeneration(_) => "generation",
@@ -176,6 +186,17 @@ impl fmt::Display for Refusal {
                 "generation {generation} is blocked since MFA was enrolled again; store a new set, or release this one with a reason"
             ),
             Refusal::NotQuarantined(generation) => write!(f, "generation {generation} is not quarantined; nothing to release"),
+            Refusal::Leaving(to) => write!(
+                f,
+                "the account is on its way to {to}: run `sparekey transfer` again, which brings it there or says what is in the way"
+            ),
+            Refusal::Left(to) => write!(f, "the account was moved to {to}; ask there"),
+            Refusal::HereAlready => f.write_str(
+                "an account of this name is here and did not come from there; nothing was changed: decide by hand which one counts",
+            ),
+            Refusal::GoneOn => f.write_str(
+                "the account came from there before, and acts were done on it since; nothing was changed: compare the histories of both",
+            ),
             Refusal::NotLocked => f.write_str("no lock stands on this account; nothing to unlock"),
             Refusal::Alive(generation) => {
                 write!(f, "generation {generation} is alive here; store a new set or revoke it first, then confirm that the provider invalidated it")

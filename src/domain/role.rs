@@ -33,6 +33,8 @@ pub enum Capability {
     Release,
     /// Say that the provider, too, invalidated a set.
     Confirm,
+    /// Take in an account that another mount hands over.
+    Transfer,
     /// Read an account's metadata.
     Read,
     /// List accounts.
@@ -45,7 +47,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them, in the order in which they are named in messages.
-    pub const ALL: [Capability; 13] = [
+    pub const ALL: [Capability; 14] = [
         Capability::Store,
         Capability::Retrieve,
         Capability::Outcome,
@@ -55,6 +57,7 @@ impl Capability {
         Capability::Revoke,
         Capability::Release,
         Capability::Confirm,
+        Capability::Transfer,
         Capability::Read,
         Capability::List,
         Capability::History,
@@ -75,6 +78,7 @@ impl Capability {
             Capability::Revoke => "revoke",
             Capability::Release => "release",
             Capability::Confirm => "confirm",
+            Capability::Transfer => "transfer",
             Capability::Read => "read",
             Capability::List => "list",
             Capability::History => "history",

@@ -45,6 +45,9 @@ pub enum Cause {
     /// It got too old.
     #[n(5)]
     Age,
+    /// The account was moved to another mount.
+    #[n(6)]
+    Transferred,
 }
 
 impl Cause {
@@ -57,12 +60,13 @@ impl Cause {
             Cause::Lapsed => "lapsed",
             Cause::Compromise => "compromise",
             Cause::Age => "age",
+            Cause::Transferred => "transferred",
         }
     }
     /// The status that an end of this cause leads to.
     pub const fn status(self) -> &'static str {
         match self {
-            Cause::NewerSet | Cause::ReEnrollment => "superseded",
+            Cause::NewerSet | Cause::ReEnrollment | Cause::Transferred => "superseded",
             Cause::Operator | Cause::Lapsed | Cause::Compromise => "revoked",
             Cause::Age => "expired",
         }

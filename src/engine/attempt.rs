@@ -192,7 +192,7 @@ impl<'e> Attempt<'e> {
         let known = &self.record.account.fingerprints;
         let mut suspects = Vec::new();
         for (field, text) in texts {
-            if known.found_in(text, |window| printer.print(window)) {
+            if known.found_in(text, |window| printer.print(window)) || self.was_elsewhere_in(text)? {
                 return Err(Refusal::TextHoldsCode(field).into());
             }
             suspects.extend(known.suspects(text).into_iter().map(|suspect| (field, suspect)));
@@ -291,6 +291,7 @@ impl<'e> Attempt<'e> {
         let (account, tombstone) = (keys::account(self.name), keys::tombstone(self.name));
         let deleted = self.record.account.deleted_at.is_some();
         match self.place {
+            Place::Nowhere if deleted => writes.push(Write::create(tombstone, bytes, self.random)),
             Place::Nowhere => writes.push(Write::create(account, bytes, self.random)),
             Place::Account(revision) if !deleted => {
                 writes.push(Write::put(account, Expect::At(revision), bytes, self.random));

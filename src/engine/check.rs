@@ -56,6 +56,7 @@ fn decide(
     }
     let prints = code.prints(&attempt.keyring, &attempt.record.account.id, stretched);
     let place = attempt.record.account.fingerprints.locate(&prints);
+    let place = place.max(attempt.located_elsewhere(code)?);
     let mut entry = attempt.entry("check", actor(grant, request), &request.id, remote(request));
     entry.reason = ask.reason.clone();
     entry.ticket = ask.ticket.clone();

@@ -7,7 +7,7 @@ use crate::engine::request::{Operation, Response};
 use crate::engine::schema::{self, Field};
 use crate::engine::{
     Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, retrieve, revoke, rewrap,
-    rotation, sources, store, verify,
+    rotation, sources, store, transfer, verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::sources::Source;
@@ -126,7 +126,7 @@ const PROFILES: [Path; 2] = folder!(
 const ROLES: [Path; 2] = folder!("roles", Role, schema::ROLE_FIELDS, "JWT-scoped roles.", configuration::read::<Role>);
 const SOURCES: [Path; 2] = folder!("sources", Source, schema::SOURCE, "Who may tell of enrollments.", sources::read);
 
-const REST: [Path; 17] = [
+const REST: [Path; 18] = [
     Path {
         prefix: "config",
         variable: Variable::None,
@@ -280,6 +280,18 @@ const REST: [Path; 17] = [
             schema::CONFIRM,
             "Notes that the provider, too, invalidated the set.",
             confirm::confirm
+        )],
+    },
+    Path {
+        prefix: "transfer",
+        variable: Variable::Rest("account"),
+        about: "An account that another mount hands over.",
+        operations: &[op!(
+            Update,
+            Need::Act(Capability::Transfer),
+            schema::TRANSFER,
+            "Takes it in with everything but its ledger, once; sent again, it changes nothing.",
+            transfer::transfer
         )],
     },
     Path {

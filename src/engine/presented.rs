@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::keyring::Keyring;
 use crate::domain::alphabet::folded;
 use crate::domain::code::{MAX_BYTES, MIN_CANONICAL, canonical};
@@ -51,7 +52,10 @@ impl Presented {
     }
     /// What the code would be remembered by in this account; `stretched` is its verifier where that was computed.
     pub fn prints(&self, keyring: &Keyring, account_id: &[u8; 16], stretched: Option<[u8; 16]>) -> Prints {
-        let printer = keyring.fingerprinter(account_id);
+        self.prints_by(&keyring.fingerprinter(account_id), stretched)
+    }
+    /// The same by a printer of another mount.
+    pub fn prints_by(&self, printer: &Fingerprinter, stretched: Option<[u8; 16]>) -> Prints {
         Prints {
             escrowed: printer.print(self.canonical.as_bytes()),
             folded: printer.print(self.folded.as_bytes()),

@@ -149,7 +149,7 @@ pub const ROLE_FIELDS: &[Field] = &[
     required(
         "operations",
         List,
-        "store, retrieve, outcome, verify, check, enroll, revoke, release, confirm, read, list, history, administer.",
+        "store, retrieve, outcome, verify, check, enroll, revoke, release, confirm, transfer, read, list, history, administer.",
     ),
     field("assertion", Text, "request: the JWT must come with each act; login: a login's claims always suffice."),
     field("single_use", Boolean, "A JWT discloses one code only [true]."),
@@ -264,6 +264,25 @@ pub const RELEASE: &[Field] = &[
         Boolean,
         "true: lift the lock after wrong codes; false: let the quarantined set live; absent: whichever there is.",
     ),
+];
+/// `transfer/:account`.
+pub const TRANSFER: &[Field] = &[
+    ROLE,
+    JWT,
+    required(
+        "source",
+        Object,
+        "mount_id, account_id, seq and head: where it comes from, and its ledger there when it left.",
+    ),
+    required("state", Object, "What is known of the account and its sets, as sparekey transfer sends it; no code."),
+    field("codes", List, "The codes that are left, JSON strings: one for each slot that state says is held."),
+    field(
+        "fingerprint_keys",
+        List,
+        "The keys of state.fingerprints, in hexadecimal: codes that were here once stay known.",
+    ),
+    REASON,
+    TICKET,
 ];
 /// `events/:source`.
 pub const EVENT: &[Field] = &[required("set", Text, "The Security Event Token (RFC 8417).")];

@@ -230,11 +230,13 @@ fn fingerprints(attempt: &mut Attempt<'_>, imported: &Imported) -> Result<Vec<[u
     let suspects: Vec<_> = all.filter(|(_, code)| attempt.record.account.fingerprints.may_be_stretched(code)).collect();
     let verifiers = attempt.verifiers(&suspects.iter().map(|(_, code)| code.as_str()).collect::<Vec<_>>())?;
     let stretched = attempt.record.account.fingerprints.known_stretched(&verifiers);
+    known.extend(attempt.known_elsewhere(&imported.plain)?);
     known.extend(stretched.into_iter().filter_map(|index| suspects.get(index)).map(|(place, _)| place));
     if known.is_empty() {
         return Ok(prints);
     }
     known.sort_unstable();
+    known.dedup();
     Err(Refusal::KnownCodes(known.into_iter().map(|index| index + 1).collect()).into())
 }
 

@@ -25,7 +25,7 @@ pub const EVENTS: &str = "https://sparekey.example.com/events";
 /// The issuer.
 pub const ISS: &str = "https://idp.example.com";
 /// Every operation that a role can allow.
-const OPERATIONS: [&str; 13] = [
+const OPERATIONS: [&str; 14] = [
     "store",
     "retrieve",
     "outcome",
@@ -35,6 +35,7 @@ const OPERATIONS: [&str; 13] = [
     "revoke",
     "release",
     "confirm",
+    "transfer",
     "read",
     "list",
     "history",
@@ -91,7 +92,7 @@ impl Stage {
         self.fine("roles/admin", admin.clone());
         let mut narrow = admin;
         narrow["accounts"] = json!(["github/*"]);
-        narrow["operations"] = json!(OPERATIONS[..12]);
+        narrow["operations"] = json!(OPERATIONS[..13]);
         self.fine("roles/narrow", narrow);
         self.fine("config", json!({"default_role": "admin"}));
         let source = json!({

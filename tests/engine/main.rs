@@ -23,6 +23,7 @@ mod outcome;
 mod record;
 mod repeats;
 mod sets;
+mod transfer;
 mod verify;
 mod vouched;
 mod wrapped;

@@ -10,7 +10,7 @@ use sparekey::engine::request::Operation;
 use sparekey::engine::schema::Field;
 
 use crate::support::http::{Answer, Client};
-use crate::support::scene::{AUDIENCE, ISSUER, Scene, codes};
+use crate::support::scene::{AUDIENCE, ISSUER, Scene, codes, moving_in};
 use crate::support::server::{MOUNT, Server};
 use crate::support::signer::{Signer, claims, credential_change, now};
 use crate::support::vault::Vault;
@@ -122,6 +122,12 @@ fn right(prefix: &str, signer: &Signer) -> Value {
             "type": "caep", "issuer": "idp", "bound_audiences": [AUDIENCE], "account_template": "okta/{{email}}",
         }),
         "sets" => json!({"role": "automation", "jwt": assertion("rotator"), "codes": ["aaaa-0001", "aaaa-0002"]}),
+        "transfer" => {
+            let mut body = moving_in();
+            body["role"] = json!("automation");
+            body["jwt"] = json!(assertion("rotator"));
+            body
+        }
         "retrieve" => json!({"role": "on-call", "jwt": assertion("alice"), "reason": "locked out"}),
         "enroll" | "revoke" | "release" => {
             json!({"role": "automation", "jwt": assertion("rotator"), "reason": "because"})
@@ -146,7 +152,10 @@ fn every_operation_of_every_path_answers_the_same() {
     let (server, vault) = (Server::start(), Vault::mounted());
     let signer = Signer::es256("k");
     for root in [server.root(), vault.root()] {
-        let scene = Scene::with(root.clone(), root, signer.clone());
+        let scene = Scene::with(root.clone(), root.clone(), signer.clone());
+        let role =
+            json!({"operations": ["store", "enroll", "revoke", "release", "transfer", "read", "list", "history"]});
+        root.write(&format!("{MOUNT}/roles/automation"), &role).expect(204);
         scene.store("github/acme", &codes(1, 40), 0).expect(200);
     }
     let mut faces = Faces {

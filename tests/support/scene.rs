@@ -127,3 +127,31 @@ pub fn codes(seed: u64, count: usize) -> Vec<String> {
         })
         .collect()
 }
+
+/// What `transfer/` takes: an account of another mount with one code left of two.
+pub fn moving_in() -> Value {
+    let (at, id) = ("2026-01-01T12:00:00.000Z", "07".repeat(16));
+    json!({
+        "source": {"mount_id": "01".repeat(16), "account_id": id, "seq": 3, "head": "02".repeat(32)},
+        "state": {
+            "profile": "escrowed", "owner": "platform", "login_name": "", "login_url": "", "protects": [], "labels": {"tier": "0"},
+            "created_at": at, "deleted_at": null, "generation": 1, "bound_at": at,
+            "enrollment": {
+                "number": 0, "ended_before": null, "doubtful_before": null, "latest": null, "source": null,
+                "released_through": null,
+            },
+            "owes": null, "failures": null,
+            "sets": [{
+                "generation": 1, "kind": "escrowed", "ended": null, "stored_at": at, "stored_by": "rotator", "bound_at": at,
+                "confirmed_at": null, "custody": null, "keeping": null, "failures": null,
+                "slots": [{"state": "used"}, {"state": "held"}],
+            }],
+            "fingerprints": [{
+                "mount_id": "01".repeat(16), "account_id": "07".repeat(16),
+                "generations": [{"generation": 1, "until": null, "prints": ["03".repeat(16), "04".repeat(16)], "lengths": [10]}],
+            }],
+        },
+        "codes": ["mmmmm-12345"],
+        "fingerprint_keys": ["05".repeat(32)],
+    })
+}

@@ -10,6 +10,7 @@ use sparekey::engine::request::Operation;
 use sparekey::engine::schema::Field;
 
 use crate::stage::{ACCOUNT, MOUNT, Stage, codes};
+use crate::support::scene::moving_in;
 
 /// A set of it is quarantined, so that it can be released.
 pub const CAREFUL: &str = "github/careful";
@@ -93,6 +94,7 @@ pub fn writes(stage: &Stage) -> Vec<Write> {
             "check" => (format!("check/{SPENT}"), json!({"code": "wrong-00000"})),
             "confirm" => (format!("confirm/{ENDED}"), json!({"generation": 1})),
             "enroll" => (format!("enroll/{ACCOUNT}"), json!({"method": "app"})),
+            "transfer" => ("transfer/github/moved".to_owned(), moving_in()),
             "revoke" => (format!("revoke/{ACCOUNT}"), json!({"reason": "left"})),
             "release" => (format!("release/{CAREFUL}"), json!({"reason": "checked"})),
             "events" => continue,
