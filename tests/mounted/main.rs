@@ -26,5 +26,6 @@ mod policies;
 mod rotation;
 mod snapshot;
 mod story;
+mod strangers;
 #[path = "../support/document.rs"]
 mod written;
