@@ -22,7 +22,7 @@ const PAGES: [(&str, usize); 5] = [
     ("a-code-at-3am.md", 10),
     ("rotate-by-automation.md", 12),
     ("a-leaver.md", 12),
-    ("after-a-compromise.md", 14),
+    ("after-a-compromise.md", 17),
 ];
 
 /// Where the machine has no curl, Python stands in for the little that is asked of it.

@@ -30,6 +30,7 @@ pub use progress::LONGEST_REQUEST;
 
 /// Records looked at in one go, unless the caller says otherwise.
 const BATCH: u64 = 256;
+const TURN: usize = 256;
 const MOST: u64 = 10_000;
 /// Counting a name costs this much less than looking at a record.
 const NAMES_FOR_ONE: usize = 16;
@@ -48,11 +49,10 @@ pub async fn update(engine: &Engine, call: Call) -> Result<Response> {
     let batch = fields.integer("batch", 1, MOST)?.value().unwrap_or(BATCH);
     let stop = fields.boolean("stop")?.value().unwrap_or(false);
     fields.refuse_unknown()?;
-    let batch = u32::try_from(batch).unwrap_or(u32::MAX);
     let by = By::request(&call.request);
-    let note = if stop { halt(engine, &by).await? } else { begin(engine, &by, batch).await? };
+    let note = if stop { halt(engine, &by).await? } else { begin(engine, &by).await? };
     if !stop {
-        turn(engine, batch as usize).await?;
+        turn(engine, usize::try_from(batch).unwrap_or(usize::MAX)).await?;
     }
     let now = load(engine).await?.map(|(progress, _)| progress);
     let mut response = Response { note, ..Response::data(wire(now.as_ref(), engine.clock.now())) };
@@ -128,7 +128,7 @@ pub async fn turn(engine: &Engine, limit: usize) -> Result<bool> {
 /// Takes turns until there is nothing more to do at once, or `patience` is over. For whoever comes by now and then.
 pub async fn go_on_for(engine: &Engine, patience: Duration) -> Result<()> {
     let end = tokio::time::Instant::now() + patience;
-    while turn(engine, BATCH as usize).await? && tokio::time::Instant::now() < end {}
+    while turn(engine, TURN).await? && tokio::time::Instant::now() < end {}
     Ok(())
 }
 
@@ -204,16 +204,16 @@ fn step(at: &mut Cursor, names: &[String], limit: usize) {
     }
 }
 
-async fn begin(engine: &Engine, by: &By, batch: u32) -> Result<Map<String, Value>> {
+async fn begin(engine: &Engine, by: &By) -> Result<Map<String, Value>> {
     for _ in 0..TRIES {
         let stored = load(engine).await?;
         let target = engine.keyring().await?.active_kek().map_err(Error::internal)?;
         let (progress, before) = match &stored {
             Some((progress, _)) if !progress.is_over() && !progress.stopped => return Ok(Map::new()),
             Some((progress, _)) if !progress.is_over() => {
-                (Progress { stopped: false, batch, ..progress.clone() }, json!({"state": "stopped"}))
+                (Progress { stopped: false, ..progress.clone() }, json!({"state": "stopped"}))
             }
-            _ => (Progress::new(target, batch, engine.clock.now()), Value::Null),
+            _ => (Progress::new(target, engine.clock.now()), Value::Null),
         };
         let after = json!({"state": "running", "target": progress.target});
         let detail = json!({"path": "config/keys/rewrap", "before": before, "after": after});

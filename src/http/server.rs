@@ -42,7 +42,8 @@ pub async fn serve(
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// How often a re-wrapping of keys that somebody began is looked after, and for how long at most.
-const REWRAP_EVERY: Duration = Duration::from_secs(5);
+const REWRAP_EVERY: Duration = Duration::from_secs(30);
+const REWRAP_FOR: Duration = Duration::from_secs(25);
 
 async fn rewrap(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
     let mut next = tokio::time::interval(REWRAP_EVERY);
@@ -53,7 +54,7 @@ async fn rewrap(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
             () = stopped(&mut shutdown) => return,
             _ = next.tick() => {}
         }
-        if let Err(error) = host.rewrap(REWRAP_EVERY).await {
+        if let Err(error) = host.rewrap(REWRAP_FOR).await {
             tracing::warn!(?error, "keys could not be re-wrapped; tried again");
         }
     }

@@ -401,7 +401,7 @@ async fn rotation_under_load_loses_nothing() {
 
 /// By hand: `cargo test --test engine ten_thousand -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes; the short form runs with the suite"]
+#[ignore = "by hand: it takes its time; the short form runs with the suite"]
 async fn ten_thousand_rewraps_under_load_with_kills_lose_nothing() {
     under_load(24, 10_000).await;
 }

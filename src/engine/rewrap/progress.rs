@@ -22,20 +22,17 @@ pub struct Progress {
     /// The generation that wraps everything in the end.
     #[n(1)]
     pub target: u32,
-    /// Records looked at in one go.
-    #[n(2)]
-    pub batch: u32,
     /// Whether somebody stopped it.
-    #[n(3)]
+    #[n(2)]
     pub stopped: bool,
     /// Records that there are, as of the last count or scan.
-    #[n(4)]
+    #[n(3)]
     pub total: u64,
     /// Keys that were wrapped anew.
-    #[n(5)]
+    #[n(4)]
     pub rewrapped: u64,
     /// Where it stands.
-    #[n(6)]
+    #[n(5)]
     pub stage: Stage,
 }
 
@@ -95,9 +92,9 @@ pub struct Scan {
 
 impl Progress {
     /// A re-wrapping that begins.
-    pub fn new(target: u32, batch: u32, now: Timestamp) -> Self {
+    pub fn new(target: u32, now: Timestamp) -> Self {
         let stage = Stage::Counting(Cursor::default());
-        Progress { began: now, target, batch, stopped: false, total: 0, rewrapped: 0, stage }
+        Progress { began: now, target, stopped: false, total: 0, rewrapped: 0, stage }
     }
     /// Whether there is nothing more to do in it.
     pub const fn is_over(&self) -> bool {
