@@ -156,7 +156,9 @@ impl<'o> Measurement<'o> {
         Ok(())
     }
     fn print(&mut self) {
-        println!("| | connections | requests/s | p50 ms | p99 ms | beside KV v2 | vault µs | plugin µs | storage calls |");
+        println!(
+            "| | connections | requests/s | p50 ms | p99 ms | beside KV v2 | vault µs | plugin µs | storage calls |"
+        );
         println!("|---|---|---|---|---|---|---|---|---|");
         for index in 0..self.rows.len() {
             let beside = self.beside(&self.rows[index]);

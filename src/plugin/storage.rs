@@ -199,11 +199,7 @@ impl Inner {
     }
 
     /// Writes what is to change, in `transaction`, and the stamp if the configuration is among it; then commits.
-    pub(super) async fn commit(
-        &self,
-        mut transaction: Transaction,
-        writes: &[Write],
-    ) -> Result<Committed, PutError> {
+    pub(super) async fn commit(&self, mut transaction: Transaction, writes: &[Write]) -> Result<Committed, PutError> {
         let concerns = fresh::concerns(writes);
         let changes = last_changes(writes);
         let mut entries: Vec<Entry> = changes
