@@ -40,6 +40,13 @@ pub struct Claim {
     until: Timestamp,
 }
 
+impl Claim {
+    /// Whether it may be forgotten.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until < now
+    }
+}
+
 /// What a retrieval asks for.
 struct Want<'a> {
     request: &'a Request,

@@ -17,7 +17,7 @@ use super::fresh::{self, Fresh, STAMP, Stamp};
 use super::host::HostError;
 use super::locks::{Held, Latest, Locks};
 use super::proto::pb::storage_client::StorageClient;
-use super::proto::pb::{Empty, StorageListArgs};
+use super::proto::pb::{Empty, StorageListArgs, StorageListPageArgs, StorageListReply};
 use super::step::HostStep;
 use super::transaction::{Calls, Committed, Entry, Transaction};
 use crate::random::OsRandom;
@@ -281,9 +281,38 @@ impl Inner {
         Ok(())
     }
 
+    /// The same from a host that can page: it need not send a whole folder for a few names of it.
+    async fn page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Option<Vec<String>>, StorageError> {
+        // At the root there are few names, and one that is not to be seen.
+        if prefix.is_empty() || !self.is_transactional().await.map_err(|error| self.failed(error))? {
+            return Ok(None);
+        }
+        let args = StorageListPageArgs {
+            prefix: prefix.to_owned(),
+            after: after.unwrap_or_default().to_owned(),
+            limit: i32::try_from(limit).unwrap_or(i32::MAX),
+            txn: String::new(),
+        };
+        match self.client.clone().list_page(args).await {
+            Ok(reply) => {
+                let StorageListReply { mut keys, err } = reply.into_inner();
+                HostError::check(&err).map_err(|error| self.failed(error))?;
+                keys.sort_unstable();
+                Ok(Some(keys))
+            }
+            Err(status) if status.code() == Code::Unimplemented => Ok(None),
+            Err(status) => Err(self.failed(status.into())),
+        }
+    }
     async fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StorageError> {
         if !prefix.is_empty() && !prefix.ends_with('/') {
             return Err(StorageError::Failed(format!("list prefix {prefix:?} must be empty or end in /").into()));
+        }
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(page) = self.page(prefix, after, limit).await? {
+            return Ok(page);
         }
         let args = StorageListArgs { prefix: prefix.to_owned(), txn: String::new() };
         let reply = self.client.clone().list(args).await.map_err(|status| self.failed(status.into()))?.into_inner();

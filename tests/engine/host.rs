@@ -63,7 +63,7 @@ async fn calls_on_a_host_with_transactions() {
     assert_eq!(history, "2: Get accounts, Get tombstones");
     costs.push(("history", history));
     let list = cost(&host, bench.root(Operation::List, "accounts/", json!({}))).await;
-    assert_eq!(list, "1: List accounts");
+    assert_eq!(list, "1: ListPage accounts");
     let settings = cost(&host, bench.root(Operation::Read, "config", json!({}))).await;
     assert_eq!(settings, "0: ");
     costs.push(("configuration, read", settings));

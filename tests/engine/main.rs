@@ -24,6 +24,7 @@ mod record;
 mod repeats;
 mod sets;
 mod transfer;
+mod sweep;
 mod verify;
 mod vouched;
 mod wrapped;
