@@ -5,8 +5,8 @@
 
 pub mod bao;
 pub mod canary;
-pub mod corpus;
 pub mod clients;
+pub mod corpus;
 pub mod drill;
 pub mod http;
 pub mod provision;
