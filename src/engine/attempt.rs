@@ -182,6 +182,10 @@ impl<'e> Attempt<'e> {
     pub fn raw(&self, key: &str) -> Option<(Revision, Arc<[u8]>)> {
         self.snapshot.raw(key)
     }
+    /// The revision under which a record was read.
+    pub fn revision(&self, key: &str) -> Option<Revision> {
+        self.snapshot.revision(key)
+    }
     /// Whether a record was looked for.
     pub fn has_read(&self, key: &str) -> bool {
         self.snapshot.has_read(key)

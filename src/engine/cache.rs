@@ -14,7 +14,7 @@ use crate::engine::keys;
 use crate::engine::settings::Settings;
 use crate::error::{Error, Result};
 use crate::sources::Source;
-use crate::storage::{Found, Get, Revision, Storage, StorageError};
+use crate::storage::{Found, Get, PutError, Revision, Step, Storage, StorageError, Write};
 
 /// Most records held in memory; beyond it others make room.
 const CAPACITY: usize = 50_000;
@@ -122,9 +122,21 @@ impl Cache {
 #[derive(Default)]
 pub struct Snapshot {
     found: HashMap<String, Option<(Revision, Parsed)>>,
+    step: Option<Box<dyn Step>>,
 }
 
 impl Snapshot {
+    /// One that reads within `step`: for what a write will stand on.
+    pub fn within(step: Box<dyn Step>) -> Self {
+        Snapshot { step: Some(step), ..Snapshot::default() }
+    }
+    /// The write that stands on what was read.
+    pub async fn put_all(mut self, writes: Vec<Write>, storage: &dyn Storage) -> Result<(), PutError> {
+        match self.step.take() {
+            Some(step) => step.put_all(writes).await,
+            None => storage.put_all(writes).await,
+        }
+    }
     /// Reads those of `wanted` that are not here yet, in one call.
     pub async fn load(
         &mut self,
@@ -147,7 +159,11 @@ impl Snapshot {
             return Ok(());
         }
         let names: Vec<String> = gets.iter().map(|get| get.key.clone()).collect();
-        let found = storage.get_many(gets).await.map_err(storage_failed)?;
+        let found = match &mut self.step {
+            Some(step) => step.get_many(gets).await,
+            None => storage.get_many(gets).await,
+        };
+        let found = found.map_err(storage_failed)?;
         for ((key, known), found) in names.into_iter().zip(held).zip(found) {
             let record = match found {
                 Found::Unchanged => known,

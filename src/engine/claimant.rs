@@ -57,6 +57,30 @@ impl Claimant {
         wanted
     }
 
+    /// Key of the claim on the assertion that the request brings, if it brings one: a disclosure reads it along.
+    pub fn claim(&self) -> Option<String> {
+        let replay = self.token.as_ref().map(Token::replay);
+        replay.or_else(|| self.login.as_ref().map(|(_, assertion)| assertion.replay)).map(|replay| keys::claim(&replay))
+    }
+
+    /// Asks the vault that mounts us who the caller is, if the role last seen goes by its word: meanwhile the records are read.
+    pub async fn look_ahead(&mut self, engine: &Engine) -> Result<()> {
+        let entity = self.entity.clone().unwrap_or_default();
+        if self.token.is_some() || entity.is_empty() || self.identity.is_some() {
+            return Ok(());
+        }
+        let by_word = |key: &String| match engine.cache.guess(key) {
+            Some(Parsed::Issuer(issuer)) => issuer.kind() == IssuerKind::Host,
+            _ => false,
+        };
+        if let Some(identities) = &engine.identities
+            && self.guess(engine).iter().any(by_word)
+        {
+            self.identity = identities.look_up(&entity).await?;
+        }
+        Ok(())
+    }
+
     /// Finds the role, reads what it needs and verifies the assertion against the role's issuers. A repeated call verifies
     /// again only if an issuer changed.
     pub async fn prepare(&mut self, engine: &Engine, snapshot: &mut Snapshot) -> Result<()> {

@@ -20,7 +20,7 @@ use crate::engine::{Call, Engine, bearer, keys, record, remote};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::entry::Actor;
 use crate::sources::{self, Effect, Event, EventRefusal, Received, Source};
-use crate::storage::{Expect, PutError, Write};
+use crate::storage::{Expect, PutError, Revision, Write};
 
 /// Carries out `events/:source`. What the transmitter did wrong is said in its protocol's own words.
 pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
@@ -56,7 +56,9 @@ pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
     let now = engine.clock.now();
     match received {
         Received::Enrollment(event) => {
-            let taken = Taken { source: &source, name: &name, event: &event, request: &request };
+            let trusted = [format!("{}{name}", keys::SOURCES), format!("{}{}", keys::ISSUERS, source.issuer())]
+                .map(|key| (snapshot.revision(&key), key));
+            let taken = Taken { source: &source, name: &name, event: &event, request: &request, trusted: &trusted };
             // The event was right. A 400 would make the sender drop it, and with it the end of the old set.
             take_in(engine, &snapshot.keyring()?, taken).await.map_err(|error| match error.kind() {
                 Kind::Invalid => Error::internal(error),
@@ -126,6 +128,22 @@ struct Taken<'a> {
     name: &'a str,
     event: &'a Event,
     request: &'a Request,
+    /// The records that the event was believed by, as they were then.
+    trusted: &'a [(Option<Revision>, String)],
+}
+
+impl Taken<'_> {
+    /// What a change for this event reads: the event's own record and those that it is believed by.
+    fn also(&self, key: &str) -> Vec<String> {
+        self.trusted.iter().map(|(_, key)| key.clone()).chain([key.to_owned()]).collect()
+    }
+    /// Refuses if source or issuer are others now: the sender tries again, and is judged by them.
+    fn still_stands(&self, attempt: &Attempt<'_>) -> Result<()> {
+        match self.trusted.iter().all(|(revision, key)| attempt.revision(key) == *revision) {
+            true => Ok(()),
+            false => Err(Error::unavailable("the receiver was changed meanwhile; send the event again")),
+        }
+    }
 }
 
 async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> Result<()> {
@@ -139,8 +157,9 @@ async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> R
         }
         // One account: the event and the account's record go down together.
         [account] => {
-            let plan = Plan { account, also: vec![key.clone()] };
+            let plan = Plan { account, also: taken.also(&key) };
             let first = engine.change(plan, |attempt| {
+                taken.still_stands(attempt)?;
                 if attempt.raw(&key).is_some() || attempt.in_the_way(&key).is_some() {
                     return Ok(Decision::Keep(false));
                 }
@@ -178,9 +197,10 @@ async fn remember(engine: &Engine, key: &str, accounts: &[AccountName]) -> Resul
 
 /// Reaches one account of the event and takes it off the list in the same commit.
 async fn finish(engine: &Engine, key: &str, account: &AccountName, taken: &Taken<'_>) -> Result<()> {
-    let plan = Plan { account, also: vec![key.to_owned()] };
+    let plan = Plan { account, also: taken.also(key) };
     engine
         .change(plan, |attempt| {
+            taken.still_stands(attempt)?;
             let stored = match attempt.in_the_way(key) {
                 Some((bytes, revision)) => Some((*revision, Arc::from(bytes.as_slice()))),
                 None => attempt.raw(key),

@@ -22,6 +22,12 @@ pub const PROFILES: &str = "profiles/";
 pub const ROLES: &str = "roles/";
 /// Folder of the sources.
 pub const SOURCES: &str = "sources/";
+/// Folder of the claims on assertions.
+pub const CLAIMS: &str = "claims/";
+/// Folder of the events, one folder for each source.
+pub const EVENTS: &str = "events/";
+/// Folder of the markers of burns, one folder for each set.
+pub const BURNS: &str = "burns/";
 /// Folder of the accounts.
 pub const ACCOUNTS: &str = "accounts/";
 /// Folder of what stays of deleted accounts.
@@ -43,15 +49,15 @@ pub fn archived_set(account_id: &[u8; 16], generation: u32) -> String {
 }
 /// Key of the claim on an assertion.
 pub fn claim(replay: &[u8; 32]) -> String {
-    format!("claims/{}", hex::encode(replay))
+    format!("{CLAIMS}{}", hex::encode(replay))
 }
 /// Key of the marker that a slot was burnt, where a store does not commit writes together.
 pub fn burn(set_id: &[u8; 16], slot: u32) -> String {
-    format!("burns/{}/{slot:010}", hex::encode(set_id))
+    format!("{BURNS}{}/{slot:010}", hex::encode(set_id))
 }
 /// Key of an event: its source and the keyed hash of its id.
 pub fn event(source: &str, id: &[u8; 32]) -> String {
-    format!("events/{source}/{}", hex::encode(id))
+    format!("{EVENTS}{source}/{}", hex::encode(id))
 }
 /// Key of a source's counters and its list of unmapped subjects.
 pub fn source_state(source: &str) -> String {

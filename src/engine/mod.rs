@@ -61,6 +61,7 @@ pub mod source_state;
 pub mod sources;
 pub mod store;
 pub mod stretching;
+pub mod sweep;
 pub mod transact;
 pub mod transfer;
 pub mod unwrap;
@@ -94,6 +95,7 @@ pub struct Engine {
     cache: Cache,
     profiles: Mutex<VecDeque<String>>,
     stretching: Pool,
+    sweeping: tokio::sync::Mutex<sweep::Progress>,
     identities: Option<Arc<dyn Identities>>,
     tally: wraps::Tally,
     rewrapping: AtomicBool,
@@ -120,6 +122,7 @@ impl Engine {
             cache: Cache::default(),
             profiles: Mutex::default(),
             stretching: Pool::default(),
+            sweeping: tokio::sync::Mutex::default(),
             identities: None,
             tally: wraps::Tally::default(),
             rewrapping: AtomicBool::new(false),

@@ -40,6 +40,13 @@ pub struct Claim {
     until: Timestamp,
 }
 
+impl Claim {
+    /// Whether it may be forgotten.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until < now
+    }
+}
+
 /// What a retrieval asks for.
 struct Want<'a> {
     request: &'a Request,
@@ -248,17 +255,21 @@ fn claim(attempt: &mut Attempt<'_>, grant: &Grant, want: &Want<'_>) -> Result<()
     let Some(replay) = grant.single_use() else { return Ok(()) };
     let act = mark_of(attempt, grant, want);
     let key = keys::claim(replay);
-    match attempt.in_the_way(&key) {
+    let found = match attempt.in_the_way(&key) {
+        Some((bytes, revision)) => Some((std::sync::Arc::from(bytes.as_slice()), *revision)),
+        None => attempt.raw(&key).map(|(revision, bytes)| (bytes, revision)),
+    };
+    match found {
         None => {
             let claim = Claim { act, until: grant.expires_at().plus(CLAIM_MARGIN) };
             attempt.before.push(Write::create(key, record::encode(&claim), attempt.random));
         }
         Some((bytes, revision)) => {
-            let existing: Claim = record::decode(&key, bytes)?;
+            let existing: Claim = record::decode(&key, &bytes)?;
             if existing.act != act {
                 return Err(Refusal::AssertionUsed.into());
             }
-            let check = Write::check(key, *revision);
+            let check = Write::check(key, revision);
             attempt.before.push(check);
         }
     }

@@ -65,7 +65,11 @@ pub const CONFIG: &[Field] = &[
     field("default_role", Text, "Role of an act that names none."),
     field("default_profile", Text, "Profile of an account that its first set creates [escrowed]."),
     field("clock_skew", Duration, "How far clocks may differ [30s]."),
-    field("event_retention", Duration, "How long events are remembered [2160h]."),
+    field(
+        "event_retention",
+        Duration,
+        "How long events are remembered [2160h]; one that comes again later counts as new, and ends no set bound after it.",
+    ),
     field("sparekey_url", Text, "Base of links in answers."),
 ];
 /// `config/keys/rewrap`.

@@ -49,7 +49,9 @@ pub async fn store(engine: &Engine, call: Call) -> Result<Response> {
     let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
     let (body, mut warnings) = Body::read(&mut fields)?;
     ignored(&fields, &mut warnings);
-    let also = body.profile.iter().map(|name| format!("{}{name}", keys::PROFILES)).collect();
+    let mut also: Vec<String> = body.profile.iter().map(|name| format!("{}{name}", keys::PROFILES)).collect();
+    // Whoever expects no set yet most likely makes the account.
+    also.extend((body.claimed.cas == Some(0)).then(|| keys::tombstone(&account)));
     let plan = Plan { account: &account, also };
     let judged = Judged { request: &request, ask: &ask, capability: Capability::Store };
     let mut drawn = None;

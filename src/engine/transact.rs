@@ -50,7 +50,10 @@ impl Engine {
         T: Send,
     {
         let mut claimant = Claimant::new(&judged)?;
-        let also = claimant.guess(self);
+        let mut also = claimant.guess(self);
+        // Where each write is looked at by itself, that look is enough.
+        let discloses = judged.capability == Capability::Retrieve && self.storage.commits_together();
+        also.extend(claimant.claim().filter(|_| discloses));
         let plan = Plan { also: plan.also.into_iter().chain(also).collect(), ..plan };
         self.run(plan, Some((&mut claimant, &judged)), |attempt, grant| match grant {
             Some(grant) => decide(attempt, grant),
@@ -81,10 +84,17 @@ impl Engine {
         let mut learned = Learned::default();
         let fresh_id = crate::random::bytes(&*self.random);
         for tries in 0u32.. {
-            let (mut snapshot, stored) = self.read_for(&plan, &learned.records).await?;
-            if let Some((claimant, _)) = &mut judged {
-                claimant.prepare(self, &mut snapshot).await?;
-            }
+            let reading = self.read_for(&plan, &learned.records);
+            let (snapshot, stored) = match &mut judged {
+                Some((claimant, _)) => {
+                    let (read, looked) = tokio::join!(reading, claimant.look_ahead(self));
+                    looked?;
+                    let mut read = read?;
+                    claimant.prepare(self, &mut read.0).await?;
+                    read
+                }
+                None => reading.await?,
+            };
             let ground = Ground {
                 name: plan.account,
                 snapshot: &snapshot,
@@ -106,6 +116,8 @@ impl Engine {
             let lacks = std::mem::take(&mut attempt.lacks);
             if !lacks.is_empty() {
                 drop(attempt);
+                // Nothing stays open while something is looked for.
+                drop(snapshot);
                 self.learn(lacks, &mut learned).await?;
                 continue;
             }
@@ -118,7 +130,7 @@ impl Engine {
             let wrapped = (attempt.keyring.active_kek().map_err(Error::internal)?, attempt.wrapped);
             let writes = attempt.writes()?;
             let names: Vec<String> = writes.iter().map(|write| write.key.clone()).collect();
-            match self.storage.put_all(writes).await {
+            match snapshot.put_all(writes, &*self.storage).await {
                 Ok(()) => {
                     self.tally.add(wrapped.0, wrapped.1);
                     return Ok(answer);
@@ -148,7 +160,7 @@ impl Engine {
         let mut wanted = vec![keys::KEYRING.to_owned(), keys::CONFIG.to_owned(), keys::account(plan.account)];
         wanted.extend(plan.also.iter().chain(more).cloned());
         wanted.extend(self.recent_profiles());
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Snapshot::within(self.storage.clone().step());
         self.load(&mut snapshot, wanted).await?;
         let mut stored = Stored::read(&snapshot, plan.account)?;
         if stored.is_none() {

@@ -158,9 +158,12 @@ impl Host {
         self.close(patience).await;
     }
 
-    /// Removes tokens and wrappings whose time was over a day ago. They are refused without this; it only makes room.
-    pub async fn tidy(&self) -> Result<usize> {
+    /// Removes tokens and wrappings whose time was over a day ago, and what the engine needs no longer. All that is refused
+    /// without this; it only makes room. Stops once `go_on` says so, or the host is sealed.
+    pub async fn tidy(&self, go_on: impl Fn() -> bool) -> Result<usize> {
         const BATCH: usize = 256;
+        /// Turns of the engine's sweep at most: the next time goes on from there.
+        const TURNS: usize = 200;
         let Some(open) = self.unsealed() else { return Ok(0) };
         let before = self.clock.now().minus(Duration::from_secs(86_400));
         let mut gone = 0;
@@ -178,9 +181,17 @@ impl Host {
             gone += some;
             after = more;
             if after.is_none() {
-                return Ok(gone);
+                break;
             }
         }
+        for _ in 0..TURNS {
+            let swept = open.engine.sweep(BATCH, || go_on() && !self.is_sealed()).await?;
+            gone += swept.gone;
+            if swept.whole || !go_on() || self.is_sealed() {
+                break;
+            }
+        }
+        Ok(gone)
     }
 
     fn unsealed(&self) -> Option<Arc<Unsealed>> {

@@ -32,13 +32,13 @@ pub async fn serve(
     listen(listener, tls, Arc::new(Face { host, limits, bodies: Room::default() }), limits, shutdown).await;
     // It ends by itself, after the sweep that it is at.
     if tokio::time::timeout(limits.grace, tidying).await.is_err() {
-        tracing::warn!("tokens and wrappings were still being tidied when the grace period ended");
+        tracing::warn!("records were still being tidied when the grace period ended");
     }
     // Wherever it stops, it goes on from there.
     rewrapping.abort();
 }
 
-/// How often tokens and wrappings whose time is over are removed.
+/// How often records whose time is over are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// How often a re-wrapping of keys that somebody began is looked after, and for how long at most.
@@ -69,10 +69,10 @@ async fn tidy(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
             () = stopped(&mut shutdown) => return,
             _ = next.tick() => {}
         }
-        match host.tidy().await {
+        match host.tidy(|| !*shutdown.borrow()).await {
             Ok(0) => {}
-            Ok(gone) => tracing::info!(gone, "removed tokens and wrappings whose time was over"),
-            Err(error) => tracing::warn!(?error, "tokens and wrappings could not be tidied"),
+            Ok(gone) => tracing::info!(gone, "removed records whose time was over"),
+            Err(error) => tracing::warn!(?error, "records whose time is over could not be removed"),
         }
     }
 }

@@ -170,12 +170,14 @@ impl pb::backend_server::Backend for Backend {
             // Anybody who reaches the host's listener can cause it. No path here has a second spelling.
             "resolve-path" => wire::bare(ErrorType::UnsupportedOperation),
             "help" => help(sent.map_or("", |sent| sent.path.as_str())),
-            // Once a minute, on every node. Deadlines are enforced when a record is used; a re-wrapping of keys goes on here.
+            // Once a minute, on every node, and before a mount ends or moves. Deadlines are enforced when a record is used; a
+            // re-wrapping of keys goes on here, and what is over makes room.
             "rollback" => {
                 let mount = self.mount(&request)?;
-                let under_way = self.exit.under_way();
+                let (under_way, exit) = (self.exit.under_way(), self.exit.clone());
                 let looking = tokio::spawn(async move {
                     mount.look_after().await;
+                    mount.sweep(|| !exit.is_asked()).await;
                     drop(under_way);
                 });
                 looking.await.map_err(|_| Status::internal("the task panicked"))?;

@@ -23,6 +23,10 @@ impl Exit {
     pub fn ask(&self) {
         self.wanted.send_replace(true);
     }
+    /// Whether somebody has asked.
+    pub fn is_asked(&self) -> bool {
+        *self.wanted.borrow()
+    }
     /// Until somebody asks.
     pub async fn asked(&self) {
         // Fails only if the sender is gone, which `self` holds.

@@ -26,6 +26,7 @@ pub mod proto;
 mod root;
 mod serve;
 mod services;
+mod step;
 mod storage;
 mod tls;
 mod transaction;

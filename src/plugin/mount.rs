@@ -16,6 +16,8 @@ use crate::random::OsRandom;
 
 /// How long the host's periodic call is used at most.
 const LOOK_AFTER: Duration = Duration::from_secs(20);
+/// How many records are looked at in one turn of a sweep, which the host gives once a minute.
+const SWEPT: usize = 500;
 
 /// A mount.
 pub struct Mount {
@@ -87,6 +89,16 @@ impl Mount {
         };
         if let Err(error) = rewrapped {
             tracing::warn!(mount = self.uuid, ?error, "keys could not be re-wrapped; tried again");
+        }
+    }
+    /// Removes some of what is over; nothing on a node that may not write.
+    pub async fn sweep(&self, go_on: impl Fn() -> bool) {
+        let Some(engine) = self.slot().clone().filter(|_| !self.is_read_only()) else { return };
+        match engine.sweep(SWEPT, || go_on() && !self.is_read_only()).await {
+            Ok(swept) if swept.gone > 0 => tracing::debug!(mount = self.uuid, gone = swept.gone, "swept"),
+            Ok(_) => {}
+            Err(_) if self.is_read_only() => {}
+            Err(error) => tracing::warn!(mount = self.uuid, ?error, "a sweep stopped; the next goes on"),
         }
     }
     /// Another node wrote `key`.

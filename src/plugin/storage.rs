@@ -2,9 +2,8 @@
 //!
 //! An entry is `revision (16) ‖ value`. Where the host has transactions, look, compare and write are one. Where it has none, a
 //! lock for each key stands in for them: it rests on the host's single active writer, and the engine adds a marker for each burn.
-//! Configuration records that are known to be unchanged are not asked for again.
+//! Configuration records that are known to be unchanged are not asked for again (`fresh`, `step`).
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,13 +13,15 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::fresh::Fresh;
+use super::fresh::{self, Fresh, STAMP, Stamp};
 use super::host::HostError;
-use super::locks::Locks;
+use super::locks::{Held, Latest, Locks};
 use super::proto::pb::storage_client::StorageClient;
-use super::proto::pb::{Empty, StorageListArgs};
-use super::transaction::{Calls, Committed, Transaction};
-use crate::storage::{BoxFuture, Change, Found, Get, PutError, Revision, Storage, StorageError, Write, conflict};
+use super::proto::pb::{Empty, StorageListArgs, StorageListPageArgs, StorageListReply};
+use super::step::HostStep;
+use super::transaction::{Calls, Committed, Entry, Transaction};
+use crate::random::OsRandom;
+use crate::storage::{BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write};
 
 /// How often a write is tried again when a transaction was overtaken by one of another record.
 const TRIES: usize = 16;
@@ -33,7 +34,8 @@ const TRIAL: &str = "trial";
 #[derive(Clone)]
 pub struct HostStorage(Arc<Inner>);
 
-struct Inner {
+/// The connection, and what is held for it.
+pub(super) struct Inner {
     client: StorageClient<Channel>,
     transactional: OnceCell<bool>,
     read_only: AtomicBool,
@@ -46,6 +48,7 @@ struct Inner {
 struct Shared {
     fresh: Fresh,
     locks: Locks,
+    latest: Latest,
 }
 
 impl HostStorage {
@@ -97,7 +100,32 @@ impl HostStorage {
     }
     /// The host says that `key` changed on another node.
     pub fn changed(&self, key: &str) {
-        self.0.shared.fresh.forget([key]);
+        match key {
+            STAMP => self.forget(),
+            key => self.0.shared.fresh.forget(key),
+        }
+    }
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    async fn put(self, writes: Vec<Write>) -> Result<(), PutError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let failed = |error| PutError::Failed(self.0.failed(error));
+        if !self.0.is_transactional().await.map_err(failed)? {
+            return self.0.put_in_order(&writes).await;
+        }
+        let _held = self.0.lock(&writes, true).await;
+        for _ in 0..TRIES {
+            // A transaction of its own, tried again while it is overtaken.
+            match HostStep::for_write(&self).await?.commit(&writes).await? {
+                Committed::Yes => return Ok(()),
+                Committed::Overtaken => {}
+            }
+        }
+        Err(PutError::Failed(StorageError::Failed("transactions were overtaken too often".into())))
     }
 }
 
@@ -106,7 +134,22 @@ impl Inner {
         let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         tried.is_none_or(|at| at.elapsed() > TRY_AGAIN)
     }
-    async fn is_transactional(&self) -> Result<bool, HostError> {
+    pub(super) fn client(&self) -> StorageClient<Channel> {
+        self.client.clone()
+    }
+    pub(super) fn fresh(&self) -> &Fresh {
+        &self.shared.fresh
+    }
+    /// The locks of what `writes` change; of what they only check, too, where nothing else holds it.
+    pub(super) async fn lock(&self, writes: &[Write], transactional: bool) -> Held {
+        let keys = writes.iter().filter(|write| !transactional || write.change != Change::Check);
+        let stamp = (!transactional && fresh::concerns(writes)).then_some(STAMP);
+        self.shared.locks.take(keys.map(|write| write.key.as_str()).chain(stamp)).await
+    }
+    pub(super) fn latest(&self) -> &Latest {
+        &self.shared.latest
+    }
+    pub(super) async fn is_transactional(&self) -> Result<bool, HostError> {
         let ask = || async {
             match self.client.clone().is_transactional(Empty {}).await {
                 Ok(reply) => Ok(reply.into_inner().transactional),
@@ -116,7 +159,7 @@ impl Inner {
         };
         self.transactional.get_or_try_init(ask).await.copied()
     }
-    fn failed(&self, error: HostError) -> StorageError {
+    pub(super) fn failed(&self, error: HostError) -> StorageError {
         self.note(&error);
         StorageError::Failed(Box::new(error))
     }
@@ -148,78 +191,66 @@ impl Inner {
     }
     /// What can be said of a key without asking.
     fn known(&self, get: &Get) -> Option<Found> {
-        match (self.shared.fresh.get(&get.key)?, get.known) {
+        match (self.shared.fresh.lately(&get.key)?, get.known) {
             (None, _) => Some(Found::Absent),
             (Some(revision), known) if known == Some(revision) => Some(Found::Unchanged),
             _ => None,
         }
     }
 
-    async fn put(&self, writes: Vec<Write>) -> Result<(), PutError> {
-        if writes.is_empty() {
-            return Ok(());
+    /// Writes what is to change, in `transaction`, and the stamp if the configuration is among it; then commits.
+    pub(super) async fn commit(&self, mut transaction: Transaction, writes: &[Write]) -> Result<Committed, PutError> {
+        let concerns = fresh::concerns(writes);
+        let changes = last_changes(writes);
+        let mut entries: Vec<Entry> = changes
+            .iter()
+            .map(|(key, change)| ((*key).to_owned(), change.map(|(value, revision)| joined(revision, value))))
+            .collect();
+        if concerns {
+            entries.push((STAMP.to_owned(), Some(stamp(true))));
         }
-        let names = || writes.iter().map(|write| write.key.as_str());
-        let changed = || writes.iter().filter(|write| write.change != Change::Check).map(|write| write.key.as_str());
-        let held = self.shared.locks.take(names()).await;
-        self.shared.fresh.forget(changed());
-        let outcome = match self.is_transactional().await {
-            Ok(true) => self.put_together(&writes).await,
-            Ok(false) => self.put_in_order(&writes).await,
-            Err(error) => Err(PutError::Failed(self.failed(error))),
-        };
-        // A read that began meanwhile may have seen either side of it; and what was expected in vain is not what was known.
-        match outcome {
-            Ok(()) => {
-                self.shared.fresh.forget(changed());
-                let since = self.shared.fresh.begin();
-                for (key, last) in last_changes(&writes) {
-                    self.shared.fresh.found(since, key, last.map(|(_, revision)| revision));
+        let written = transaction.write(entries).await;
+        written.map_err(|error| PutError::Failed(self.failed(error)))?;
+        let committed = transaction.commit().await;
+        if concerns {
+            self.shared.fresh.forget_all();
+        }
+        match committed {
+            Ok(Committed::Yes) => {
+                for (key, change) in changes {
+                    self.shared.latest.left(key, change.map(|(_, revision)| revision));
                 }
+                Ok(Committed::Yes)
             }
-            Err(_) => self.shared.fresh.forget(names()),
+            Ok(Committed::Overtaken) => Ok(Committed::Overtaken),
+            Err(HostError::Lost(said)) => Err(PutError::Unknown(said.into())),
+            Err(error) => Err(PutError::Failed(self.failed(error))),
         }
-        drop(held);
+    }
+
+    /// One write after the other, each looked at right before it, under the locks of all. Where the configuration is among them
+    /// the stamp says before the first that it is being changed, and after the last that it has been: whatever happens in
+    /// between, nobody takes from memory what was there before.
+    pub(super) async fn put_in_order(&self, writes: &[Write]) -> Result<(), PutError> {
+        let _held = self.lock(writes, false).await;
+        let concerns = fresh::concerns(writes);
+        if !concerns {
+            return self.each(writes).await;
+        }
+        let calls = Calls::plain(self.client.clone());
+        if let Err(error) = calls.put(STAMP, stamp(false)).await {
+            return Err(PutError::Failed(self.failed(error)));
+        }
+        let outcome = self.each(writes).await;
+        if !matches!(outcome, Err(PutError::Unknown(_)))
+            && let Err(error) = calls.put(STAMP, stamp(true)).await
+        {
+            tracing::warn!(?error, "the configuration is read anew for every act until it is next written");
+        }
+        self.shared.fresh.forget_all();
         outcome
     }
-
-    /// One transaction, tried again while it is overtaken.
-    async fn put_together(&self, writes: &[Write]) -> Result<(), PutError> {
-        for _ in 0..TRIES {
-            let begun = Transaction::begin(self.client.clone()).await;
-            let mut transaction = begun.map_err(|error| PutError::Failed(self.failed(error)))?;
-            if let Some(index) = self.first_conflict(&transaction, writes).await.map_err(PutError::Failed)? {
-                return Err(PutError::Conflict { index });
-            }
-            let entries = last_changes(writes)
-                .into_iter()
-                .map(|(key, change)| (key.to_owned(), change.map(|(value, revision)| joined(revision, value))));
-            let written = transaction.write(entries.collect()).await;
-            written.map_err(|error| PutError::Failed(self.failed(error)))?;
-            match transaction.commit().await {
-                Ok(Committed::Yes) => return Ok(()),
-                Ok(Committed::Overtaken) => {}
-                Err(HostError::Lost(said)) => return Err(PutError::Unknown(said.into())),
-                Err(error) => return Err(PutError::Failed(self.failed(error))),
-            }
-        }
-        Err(PutError::Failed(StorageError::Failed("transactions were overtaken too often".into())))
-    }
-    async fn first_conflict(&self, within: &Transaction, writes: &[Write]) -> Result<Option<usize>, StorageError> {
-        let mut keys: Vec<&str> = writes.iter().map(|write| write.key.as_str()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut revisions = HashMap::new();
-        for (key, value) in keys.iter().zip(within.read(&keys).await) {
-            let value = value.map_err(|error| self.failed(error))?;
-            let split = value.map(|bytes| split(key, bytes)).transpose()?;
-            revisions.insert(*key, split.map(|(_, revision)| revision));
-        }
-        conflict::first(writes, |key| Ok(revisions.get(key).copied().flatten()))
-    }
-
-    /// One write after the other, each looked at right before it, under the locks of all.
-    async fn put_in_order(&self, writes: &[Write]) -> Result<(), PutError> {
+    async fn each(&self, writes: &[Write]) -> Result<(), PutError> {
         let calls = Calls::plain(self.client.clone());
         for (index, write) in writes.iter().enumerate() {
             let begun = index > 0;
@@ -250,15 +281,45 @@ impl Inner {
         Ok(())
     }
 
+    /// The same from a host that can page: it need not send a whole folder for a few names of it.
+    async fn page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Option<Vec<String>>, StorageError> {
+        // At the root there are few names, and one that is not to be seen.
+        if prefix.is_empty() || !self.is_transactional().await.map_err(|error| self.failed(error))? {
+            return Ok(None);
+        }
+        let args = StorageListPageArgs {
+            prefix: prefix.to_owned(),
+            after: after.unwrap_or_default().to_owned(),
+            limit: i32::try_from(limit).unwrap_or(i32::MAX),
+            txn: String::new(),
+        };
+        match self.client.clone().list_page(args).await {
+            Ok(reply) => {
+                let StorageListReply { mut keys, err } = reply.into_inner();
+                HostError::check(&err).map_err(|error| self.failed(error))?;
+                keys.sort_unstable();
+                Ok(Some(keys))
+            }
+            Err(status) if status.code() == Code::Unimplemented => Ok(None),
+            Err(status) => Err(self.failed(status.into())),
+        }
+    }
     async fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StorageError> {
         if !prefix.is_empty() && !prefix.ends_with('/') {
             return Err(StorageError::Failed(format!("list prefix {prefix:?} must be empty or end in /").into()));
+        }
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(page) = self.page(prefix, after, limit).await? {
+            return Ok(page);
         }
         let args = StorageListArgs { prefix: prefix.to_owned(), txn: String::new() };
         let reply = self.client.clone().list(args).await.map_err(|status| self.failed(status.into()))?.into_inner();
         HostError::check(&reply.err).map_err(|error| self.failed(error))?;
         let mut names = reply.keys;
-        names.retain(|name| after.is_none_or(|after| name.as_str() > after));
+        // The stamp is ours and no record.
+        names.retain(|name| after.is_none_or(|after| name.as_str() > after) && !(prefix.is_empty() && name == STAMP));
         names.sort_unstable();
         names.dedup();
         names.truncate(limit);
@@ -267,10 +328,10 @@ impl Inner {
 }
 
 /// A value and its revision, or `None` where there will be none.
-type Becomes<'w> = Option<(&'w [u8], Revision)>;
+pub(super) type Becomes<'w> = Option<(&'w [u8], Revision)>;
 
 /// The last change of each key, in order: `None` removes it. Checks change nothing.
-fn last_changes(writes: &[Write]) -> Vec<(&str, Becomes<'_>)> {
+pub(super) fn last_changes(writes: &[Write]) -> Vec<(&str, Becomes<'_>)> {
     let mut last: Vec<(&str, Becomes<'_>)> = Vec::new();
     for write in writes {
         let change = match &write.change {
@@ -286,6 +347,11 @@ fn last_changes(writes: &[Write]) -> Vec<(&str, Becomes<'_>)> {
     last
 }
 
+/// The entry of a stamp that nobody has seen.
+fn stamp(settled: bool) -> Vec<u8> {
+    joined(Revision::new(&OsRandom), Stamp::value(settled))
+}
+
 fn joined(revision: Revision, value: &[u8]) -> Vec<u8> {
     let mut entry = Vec::with_capacity(16 + value.len());
     entry.extend_from_slice(&revision.0);
@@ -293,7 +359,7 @@ fn joined(revision: Revision, value: &[u8]) -> Vec<u8> {
     entry
 }
 
-fn split(key: &str, mut entry: Vec<u8>) -> Result<(Vec<u8>, Revision), StorageError> {
+pub(super) fn split(key: &str, mut entry: Vec<u8>) -> Result<(Vec<u8>, Revision), StorageError> {
     match entry.first_chunk::<16>() {
         Some(revision) => {
             let revision = Revision(*revision);
@@ -310,10 +376,12 @@ impl Storage for HostStorage {
     }
     fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
         Box::pin(async move {
-            let inner = self.0.clone();
-            let writing = tokio::spawn(async move { inner.put(writes).await });
+            let writing = tokio::spawn(self.clone().put(writes));
             writing.await.unwrap_or_else(|_| Err(PutError::Unknown("the write was cut off".into())))
         })
+    }
+    fn step(self: Arc<Self>) -> Box<dyn Step> {
+        Box::new(HostStep::new(HostStorage::clone(&self)))
     }
     fn commits_together(&self) -> bool {
         self.0.transactional.get().is_some_and(|transactional| *transactional)

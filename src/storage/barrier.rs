@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{BoxFuture, Change, Found, Get, PutError, Storage, StorageError, Write};
+use super::{Apart, BoxFuture, Change, Found, Get, PutError, Step, Storage, StorageError, Write};
 use crate::crypto::barrier::{self, BarrierKey};
 use crate::random::OsRandom;
 
@@ -128,6 +128,9 @@ impl Storage for Barrier {
             }
             written
         })
+    }
+    fn step(self: Arc<Self>) -> Box<dyn Step> {
+        Box::new(Apart(self))
     }
     fn commits_together(&self) -> bool {
         self.inner.commits_together()

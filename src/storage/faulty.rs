@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{BoxFuture, Change, Found, Get, PutError, Storage, StorageError, Write};
+use super::{BoxFuture, Change, Found, Get, PutError, Step, Storage, StorageError, Write};
 
 /// How often a fault happens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -237,17 +237,19 @@ impl Storage for Faulty {
             self.stall().await;
             match self.before_write(&writes) {
                 Plan::Fail => Err(PutError::Failed(fault("write"))),
-                Plan::Unknown(Outcome::Lost) => {
-                    Err(PutError::Unknown("the request was made to get lost (test)".into()))
-                }
+                Plan::Unknown(Outcome::Lost) => Err(lost()),
                 Plan::Unknown(Outcome::Written) => {
                     self.inner.put_all(writes).await?;
-                    Err(PutError::Unknown("the answer was made to get lost (test)".into()))
+                    Err(unanswered())
                 }
                 Plan::OneByOne => self.one_by_one(writes).await,
                 Plan::Pass => self.inner.put_all(writes).await,
             }
         })
+    }
+    fn step(self: Arc<Self>) -> Box<dyn Step> {
+        let inner = self.inner.clone().step();
+        Box::new(FaultyStep { layer: self, inner })
     }
     fn commits_together(&self) -> bool {
         self.inner.commits_together()
@@ -264,4 +266,49 @@ impl Storage for Faulty {
             self.inner.list(prefix, after, limit).await
         })
     }
+}
+
+/// A step under the same switches.
+struct FaultyStep {
+    layer: Arc<Faulty>,
+    inner: Box<dyn Step>,
+}
+
+impl Step for FaultyStep {
+    fn get_many(&mut self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>> {
+        Box::pin(async move {
+            self.layer.stall().await;
+            self.layer.before_read(|counts| {
+                counts.get_many += 1;
+                counts.keys_read += gets.len();
+            })?;
+            let keys: Vec<String> = gets.iter().map(|get| get.key.clone()).collect();
+            let mut found = self.inner.get_many(gets).await?;
+            self.layer.after_read(&keys, &mut found);
+            Ok(found)
+        })
+    }
+    fn put_all(self: Box<Self>, writes: Vec<Write>) -> BoxFuture<'static, Result<(), PutError>> {
+        Box::pin(async move {
+            self.layer.stall().await;
+            match self.layer.before_write(&writes) {
+                Plan::Fail => Err(PutError::Failed(fault("write"))),
+                Plan::Unknown(Outcome::Lost) => Err(lost()),
+                Plan::Unknown(Outcome::Written) => {
+                    self.inner.put_all(writes).await?;
+                    Err(unanswered())
+                }
+                Plan::OneByOne => self.layer.one_by_one(writes).await,
+                Plan::Pass => self.inner.put_all(writes).await,
+            }
+        })
+    }
+}
+
+fn lost() -> PutError {
+    PutError::Unknown("the request was made to get lost (test)".into())
+}
+
+fn unanswered() -> PutError {
+    PutError::Unknown("the answer was made to get lost (test)".into())
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BoxFuture, Change, Found, Get, PutError, Revision, Storage, StorageError, Write, conflict, level};
+use super::{
+    Apart, BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write, conflict, level,
+};
 
 type Map = BTreeMap<String, (Vec<u8>, Revision)>;
 
@@ -73,6 +75,9 @@ impl Storage for Memory {
             }
             Ok(())
         })
+    }
+    fn step(self: Arc<Self>) -> Box<dyn Step> {
+        Box::new(Apart(self))
     }
     fn commits_together(&self) -> bool {
         !self.sequential

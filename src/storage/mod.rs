@@ -7,6 +7,9 @@
 //! * [`Storage::put_all`] carries out all writes or none where the backend can commit them together; otherwise one after the
 //!   other **in the order given**, stopping at the first conflict. Every write states what it expects of the key; the
 //!   expectation is checked in the same atomic step as the write; a write sees those before it in its list. `Ok` means durable.
+//! * [`Storage::step`] begins reads that a write follows. What it reads is never older than the step, whatever a backend keeps in
+//!   memory. Where the backend can, reads and write are one transaction: then a change of anything that was read is a
+//!   conflict too.
 //! * [`Storage::list`] names one level below a prefix, sorted by bytes; folders end in `/`. A prefix that is neither empty nor
 //!   ends in `/` is an error.
 
@@ -14,6 +17,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::random::{self, Random};
 
@@ -151,7 +155,7 @@ pub enum StorageError {
 pub enum PutError {
     /// The first write whose expectation did not hold. On a backend that commits together nothing was written.
     Conflict {
-        /// Index of that write in the list.
+        /// Index of that write in the list; 0 where a [`Step`] found changed what it had only read.
         index: usize,
     },
     /// The outcome is unknown (connection lost after commit): read again and look for the operation id.
@@ -189,6 +193,8 @@ pub trait Storage: Send + Sync + 'static {
     fn get_many(&self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>>;
     /// Carries out every write if every expectation holds.
     fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>>;
+    /// Begins reads that a write follows.
+    fn step(self: Arc<Self>) -> Box<dyn Step>;
     /// Whether `put_all` carries out all writes or none. Where it does not, an act that must happen once also leaves a marker of
     /// its own before it changes anything.
     fn commits_together(&self) -> bool {
@@ -201,4 +207,24 @@ pub trait Storage: Send + Sync + 'static {
         after: Option<&'a str>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<String>, StorageError>>;
+}
+
+/// Reads, and the write that stands on them. One that is dropped has read and nothing else.
+pub trait Step: Send + Sync {
+    /// Reads every key, in order.
+    fn get_many(&mut self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>>;
+    /// Carries out every write if every expectation holds. A write that has begun goes on to its end.
+    fn put_all(self: Box<Self>, writes: Vec<Write>) -> BoxFuture<'static, Result<(), PutError>>;
+}
+
+/// The step of a backend whose every read is of the moment: its reads and its write stand apart, and the expectations join them.
+pub struct Apart(pub Arc<dyn Storage>);
+
+impl Step for Apart {
+    fn get_many(&mut self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>> {
+        self.0.get_many(gets)
+    }
+    fn put_all(self: Box<Self>, writes: Vec<Write>) -> BoxFuture<'static, Result<(), PutError>> {
+        Box::pin(async move { self.0.put_all(writes).await })
+    }
 }

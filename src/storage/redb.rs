@@ -20,7 +20,7 @@ use self::error::RedbError;
 use self::file::{File, Place, RECORDS};
 use self::handle::Handle;
 use self::queue::{Job, Queue};
-use super::{BoxFuture, Found, Get, PutError, Storage, StorageError, Write, level};
+use super::{Apart, BoxFuture, Found, Get, PutError, Step, Storage, StorageError, Write, level};
 
 mod error;
 mod file;
@@ -120,6 +120,9 @@ impl Storage for Redb {
             // Without an answer the thread has ended in the middle of its work.
             answered.await.unwrap_or_else(|_| Err(PutError::Unknown(RedbError::Panicked.into())))
         })
+    }
+    fn step(self: Arc<Self>) -> Box<dyn Step> {
+        Box::new(Apart(self))
     }
     fn list<'a>(
         &'a self,

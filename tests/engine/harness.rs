@@ -128,6 +128,11 @@ impl Bench {
         engine(&self.store, &self.root, &self.clock, self.other_random())
     }
 
+    /// Another engine on the same keys and clock, over another way to the store: as another process, or another node.
+    pub fn beside(&self, store: Arc<dyn Storage>) -> Engine {
+        engine(&Arc::new(Faulty::new(store)), &self.root, &self.clock, Arc::new(SeededRandom::new(3)))
+    }
+
     /// The same in a vault that vouches for its callers.
     pub fn vouched_for(mut self, identities: Arc<dyn Identities>) -> Bench {
         let engine = Arc::into_inner(self.engine).expect("nobody else holds the engine");
@@ -231,6 +236,16 @@ impl Bench {
     ) -> Answer {
         let id = format!("r{}", self.counter.fetch_add(1, Ordering::SeqCst));
         self.send_as(&id, operation, path, body, caller, wrap).await
+    }
+    /// A change by root through another engine.
+    pub async fn fine_through(&self, engine: &Engine, operation: Operation, path: &str, body: Value) {
+        let Value::Object(data) = body else { panic!("an object") };
+        let id = format!("o{}", self.counter.fetch_add(1, Ordering::SeqCst));
+        let caller = Caller::Root { accessor: "root".into() };
+        let path = path.to_owned();
+        let request = Request { id, operation, path, data, caller, remote: None, face: Face::Http, wrap: None };
+        let answer = self.open(engine.handle(request).await).await;
+        assert!(answer.status < 300, "{answer:?}");
     }
     pub async fn send_as(
         &self,

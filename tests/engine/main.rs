@@ -23,6 +23,7 @@ mod outcome;
 mod record;
 mod repeats;
 mod sets;
+mod sweep;
 mod transfer;
 mod verify;
 mod vouched;

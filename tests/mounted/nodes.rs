@@ -90,3 +90,53 @@ fn standbys_read_and_forward_and_a_new_leader_goes_on() {
     assert_eq!(acts, ["store", "retrieve", "retrieve", "retrieve", "retrieve", "event"], "{history}");
     assert_eq!(history["verified"], true);
 }
+
+/// The node that answers as the active one.
+fn active<'v>(nodes: &'v [Vault], not: Option<&str>) -> &'v Vault {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let other = |node: &&Vault| not != Some(node.url().as_str());
+        let is_active = |node: &&Vault| node.client().read("sys/health").status == 200;
+        if let Some(node) = nodes.iter().filter(other).find(is_active) {
+            return node;
+        }
+        assert!(Instant::now() < deadline, "nobody took over");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// Every node has the role in memory. It is changed on one, and counts at once for the acts of whichever node is active.
+#[test]
+fn a_role_that_was_changed_counts_for_the_next_act_of_whichever_node_is_active() {
+    let leader = Vault::mounted();
+    let standbys = [Vault::standby_of(&leader), Vault::standby_of(&leader)];
+    let nodes: Vec<Vault> = [leader].into_iter().chain(standbys).collect();
+    let signer = Signer::es256("k");
+    let scene = |node: &Vault| Scene::with(node.root(), node.root(), signer.clone());
+    let here = scene(&nodes[0]);
+    here.store("github/acme", &codes(1, 16), 0).expect(200);
+    let acts = |node: &Vault| {
+        let ask = json!({"role": "on-call", "jwt": here.admin("alice"), "reason": "x"});
+        node.again(|| node.root().write("backup-codes/retrieve/github/acme", &ask)).status
+    };
+    let change = |node: &Vault, group: &str| {
+        let role = json!({"bound_claims": {"groups": [group]}});
+        node.again(|| node.root().write("backup-codes/roles/on-call", &role)).expect(204);
+    };
+    for _ in 0..2 {
+        let now = active(&nodes, None);
+        for node in &nodes {
+            soon("the role is read", || node.root().read("backup-codes/roles/on-call").status, |status| *status == 200);
+        }
+        assert_eq!(acts(now), 200);
+        // Through a node that only passes it on.
+        let standby = nodes.iter().find(|node| node.url() != now.url()).unwrap();
+        change(standby, "nobody");
+        assert_eq!(acts(now), 403);
+        now.root().write("sys/step-down", &json!({}));
+        let next = active(&nodes, Some(&now.url()));
+        assert_eq!(acts(next), 403, "the next node does not know the old role any more");
+        change(next, "on-call");
+        assert_eq!(acts(next), 200);
+    }
+}

@@ -6,9 +6,11 @@ mod contract;
 mod crash;
 mod faulty;
 mod host;
+mod host_step;
 mod listing;
 mod model;
 mod redb;
+mod step;
 
 #[path = "../support/fake_host.rs"]
 #[allow(dead_code, reason = "shared with tests that use the rest of it")]
@@ -51,6 +53,16 @@ mod contract_holds {
         large_values_come_back_whole,
         no_update_is_lost,
         of_many_creators_one_wins,
+    );
+}
+
+mod step_holds {
+    on_every_backend!(step:
+        a_step_reads_what_is_there_now,
+        a_step_that_is_dropped_has_only_read,
+        a_step_writes_what_nobody_changed_meanwhile,
+        a_step_holds_every_expectation,
+        steps_lose_no_update,
     );
 }
 

@@ -124,6 +124,14 @@ impl State {
         }
         self.calls.push(call);
     }
+    fn level(&self, prefix: &str) -> BTreeSet<String> {
+        let below = self.entries.keys().filter_map(|key| key.strip_prefix(prefix));
+        let level = below.map(|rest| match rest.find('/') {
+            Some(slash) => rest[..=slash].to_owned(),
+            None => rest.to_owned(),
+        });
+        level.collect()
+    }
     fn get(&mut self, key: &str, txn: &str) -> Option<Vec<u8>> {
         let stored = self.entries.get(key).cloned();
         let Some(open) = self.open.get_mut(txn) else { return stored };
@@ -179,16 +187,17 @@ impl Storage for Served {
         let StorageListArgs { prefix, txn } = request.into_inner();
         let mut state = self.0.state();
         state.note(format!("List {prefix}"), &txn);
-        let below = state.entries.keys().filter_map(|key| key.strip_prefix(&prefix));
-        let level = below.map(|rest| match rest.find('/') {
-            Some(slash) => rest[..=slash].to_owned(),
-            None => rest.to_owned(),
-        });
-        let keys: BTreeSet<String> = level.collect();
+        let keys = state.level(&prefix);
         Ok(Response::new(StorageListReply { keys: keys.into_iter().collect(), err: String::new() }))
     }
-    async fn list_page(&self, _request: Request<StorageListPageArgs>) -> Answer<StorageListReply> {
-        Err(Status::unimplemented("unknown method"))
+    async fn list_page(&self, request: Request<StorageListPageArgs>) -> Answer<StorageListReply> {
+        self.only_with_transactions()?;
+        let StorageListPageArgs { prefix, after, limit, txn } = request.into_inner();
+        let mut state = self.0.state();
+        state.note(format!("ListPage {prefix}"), &txn);
+        let most = if limit > 0 { limit as usize } else { usize::MAX };
+        let keys = state.level(&prefix).into_iter().filter(|key| *key > after).take(most).collect();
+        Ok(Response::new(StorageListReply { keys, err: String::new() }))
     }
     async fn get(&self, request: Request<StorageGetArgs>) -> Answer<StorageGetReply> {
         let StorageGetArgs { key, txn } = request.into_inner();

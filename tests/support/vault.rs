@@ -34,6 +34,16 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// A mounted vault that writes no line about a request into its log: for measuring.
+    pub fn measured() -> Self {
+        let mut vault = Self::new();
+        vault.log_level = "warn";
+        let vault = vault.initialized();
+        vault.install(Path::new(BINARY));
+        vault.register();
+        vault.enable(MOUNT);
+        vault
+    }
     /// A vault, initialised and unsealed, with the plugin registered and mounted at `backup-codes/`.
     pub fn mounted() -> Self {
         let vault = Self::registered();
@@ -49,7 +59,10 @@ impl Vault {
     }
     /// A vault that knows of no plugin, initialised and unsealed.
     pub fn bare() -> Self {
-        let mut vault = Self::new();
+        Self::new().initialized()
+    }
+    fn initialized(self) -> Self {
+        let mut vault = self;
         vault.boot();
         let init = vault.client().write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}));
         let init = init.expect(200).json();
@@ -145,6 +158,14 @@ impl Vault {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
     /// A client without a token.
     pub fn client(&self) -> Client {

@@ -1,0 +1,201 @@
+//! Sweeps: claims, events and markers that nothing needs any more make room. Nothing is decided here: what is over is refused
+//! without this, and what might still be needed stays.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::name::AccountName;
+use crate::domain::time::Timestamp;
+use crate::engine::burn::Marker;
+use crate::engine::cache::{Snapshot, storage_failed};
+use crate::engine::enroll::Seen;
+use crate::engine::retrieve::Claim;
+use crate::engine::{Engine, burn, keys, record};
+use crate::error::Result;
+use crate::storage::{Found, Get, PutError, Storage, Write};
+
+/// Folders that are swept, and whether their records lie one folder deeper.
+const FOLDERS: [(&str, bool); 3] = [(keys::CLAIMS, false), (keys::EVENTS, true), (keys::BURNS, true)];
+/// Records that are read, and removed, together.
+const CHUNK: usize = 32;
+/// How long a marker stays at least: whoever could still bring an older record back is long gone by then.
+const MARGIN: Duration = Duration::from_secs(86_400);
+
+/// Where the next turn goes on.
+#[derive(Default)]
+pub struct Progress {
+    folder: usize,
+    /// The folder within, as it was listed.
+    inner: Option<String>,
+    after: Option<String>,
+}
+
+/// What came of a turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Records that were removed.
+    pub gone: usize,
+    /// Whether everything has been looked at since the turn that began at the front.
+    pub whole: bool,
+}
+
+impl Engine {
+    /// Looks at up to `limit` records, from where the turn before stopped, and removes those that are over: claims a day after
+    /// their assertion has expired, events that reached all their accounts longer than `event_retention` ago, and markers of
+    /// burns that have stood in their account's record for a day. Stops between two reads once `go_on` says so. Does nothing
+    /// while another turn is under way.
+    pub async fn sweep(&self, limit: usize, go_on: impl Fn() -> bool) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let Ok(mut progress) = self.sweeping.try_lock() else { return Ok(swept) };
+        let mut settings = Snapshot::default();
+        self.load(&mut settings, [keys::CONFIG.to_owned()]).await?;
+        let now = self.clock.now();
+        let over = Over { now, events_before: now.minus(settings.settings().event_retention) };
+        let mut left = limit;
+        while left > 0 && go_on() {
+            let Some(keys) = progress.next(&*self.storage, left.min(CHUNK)).await? else {
+                *progress = Progress::default();
+                swept.whole = true;
+                break;
+            };
+            // A list costs something, too, where there is nothing.
+            left = left.saturating_sub(keys.len().max(1));
+            swept.gone += remove(self.storage.clone(), keys, &over).await?;
+        }
+        Ok(swept)
+    }
+}
+
+impl Progress {
+    /// The next few keys, maybe none of them in a folder that is at its end; `None` when all folders are.
+    async fn next(&mut self, storage: &dyn Storage, limit: usize) -> Result<Option<Vec<String>>> {
+        let Some((folder, deep)) = FOLDERS.get(self.folder) else { return Ok(None) };
+        let mut prefix = (*folder).to_owned();
+        if *deep {
+            if self.inner.is_none() {
+                let inner = storage.list(folder, self.after.as_deref(), 1).await.map_err(storage_failed)?;
+                self.inner = inner.into_iter().next();
+                self.after = None;
+            }
+            match &self.inner {
+                Some(inner) => prefix.push_str(inner),
+                None => {
+                    self.folder += 1;
+                    return Ok(Some(Vec::new()));
+                }
+            }
+            if !prefix.ends_with('/') {
+                self.after = self.inner.take();
+                return Ok(Some(Vec::new()));
+            }
+        }
+        let names = storage.list(&prefix, self.after.as_deref(), limit).await.map_err(storage_failed)?;
+        if names.len() < limit {
+            // On to the next: within this folder, if it has more in it.
+            self.after = self.inner.take();
+            self.folder += usize::from(!deep);
+        } else {
+            self.after = names.last().cloned();
+        }
+        Ok(Some(names.into_iter().filter(|name| !name.ends_with('/')).map(|name| prefix.clone() + &name).collect()))
+    }
+}
+
+/// What is over.
+struct Over {
+    now: Timestamp,
+    events_before: Timestamp,
+}
+
+/// What is to become of a record.
+enum Fate {
+    Stays,
+    Goes,
+    /// Goes if the burn stands in the account's record.
+    Asks(Marker),
+}
+
+impl Over {
+    /// A record that does not decode stays, and is told of: whoever needs it will be told, too.
+    fn fate(&self, key: &str, bytes: &[u8]) -> Fate {
+        let goes = |goes: bool| if goes { Fate::Goes } else { Fate::Stays };
+        let judged = match key {
+            key if key.starts_with(keys::CLAIMS) => {
+                record::decode::<Claim>(key, bytes).map(|claim| goes(claim.is_over(self.now)))
+            }
+            key if key.starts_with(keys::EVENTS) => record::decode::<Seen>(key, bytes)
+                .map(|seen| goes(seen.todo.is_empty() && seen.at < self.events_before)),
+            key => record::decode::<Marker>(key, bytes).map(|marker| match marker.at.plus(MARGIN) < self.now {
+                true => Fate::Asks(marker),
+                false => Fate::Stays,
+            }),
+        };
+        judged.unwrap_or_else(|error| {
+            tracing::warn!(?error, "a record could not be swept");
+            Fate::Stays
+        })
+    }
+}
+
+/// Removes those of `keys` that are over, if they are still as they were read. Answers how many.
+async fn remove(storage: Arc<dyn Storage>, keys: Vec<String>, over: &Over) -> Result<usize> {
+    if keys.is_empty() {
+        return Ok(0);
+    }
+    let mut step = storage.step();
+    let gets = keys.iter().map(Get::new).collect();
+    let found = step.get_many(gets).await.map_err(storage_failed)?;
+    let (mut writes, mut asking) = (Vec::new(), Vec::new());
+    for (key, found) in keys.into_iter().zip(found) {
+        let Found::Value(bytes, revision) = found else { continue };
+        match over.fate(&key, &bytes) {
+            Fate::Stays => {}
+            Fate::Goes => writes.push(Write::delete(key, revision)),
+            Fate::Asks(marker) => asking.push((key, revision, marker)),
+        }
+    }
+    let mut gone = writes.len();
+    let mut names: Vec<AccountName> =
+        asking.iter().filter_map(|(_, _, marker)| AccountName::parse(&marker.account).ok()).collect();
+    names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup_by(|one, other| one.as_str() == other.as_str());
+    let mut records = HashMap::new();
+    if !names.is_empty() {
+        let places: Vec<(&str, String)> = names
+            .iter()
+            .flat_map(|name| [(name.as_str(), keys::account(name)), (name.as_str(), keys::tombstone(name))])
+            .collect();
+        let gets = places.iter().map(|(_, key)| Get::new(key)).collect();
+        let found = step.get_many(gets).await.map_err(storage_failed)?;
+        for ((name, key), found) in places.into_iter().zip(found) {
+            let Found::Value(bytes, revision) = found else { continue };
+            // The account counts where a crash left its tombstone, too.
+            if !records.contains_key(name) {
+                let record: record::Record = record::decode(&key, &bytes)?;
+                writes.push(Write::check(key, revision));
+                records.insert(name, record);
+            }
+        }
+    }
+    for (key, revision, marker) in &asking {
+        let stands = records.get(marker.account.as_str()).is_none_or(|record| burn::stands(&record.account, key));
+        if stands {
+            writes.push(Write::delete(key, *revision));
+            gone += 1;
+        }
+    }
+    if gone == 0 {
+        return Ok(0);
+    }
+    match step.put_all(writes).await {
+        Ok(()) => Ok(gone),
+        // Somebody is at work on one of them. The next round comes by again.
+        Err(PutError::Conflict { .. }) => Ok(0),
+        Err(PutError::Unknown(source)) => {
+            tracing::warn!(%source, "whether records were swept is unknown; the next round looks again");
+            Ok(0)
+        }
+        Err(PutError::Failed(error)) => Err(storage_failed(error)),
+    }
+}
