@@ -35,3 +35,7 @@ path "backup-codes/accounts/*" {
 path "backup-codes/history/*" {
   capabilities = ["read"]
 }
+
+path "backup-codes/report/*" {
+  capabilities = ["read"]
+}

@@ -6,6 +6,7 @@ pub mod account;
 pub mod alphabet;
 pub mod code;
 pub mod enrollment;
+pub mod expiry;
 pub mod fields;
 pub mod fingerprints;
 pub mod glob;

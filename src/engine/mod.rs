@@ -48,6 +48,7 @@ pub mod paths;
 pub mod presented;
 pub mod record;
 pub mod repeat;
+pub mod report;
 pub mod request;
 pub mod retrieve;
 pub mod revoke;

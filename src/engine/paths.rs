@@ -6,8 +6,8 @@ use crate::domain::role::{Capability, Role};
 use crate::engine::request::{Operation, Response};
 use crate::engine::schema::{self, Field};
 use crate::engine::{
-    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, retrieve, revoke, rewrap,
-    rotation, sources, store, verify,
+    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, report, retrieve, revoke,
+    rewrap, rotation, sources, store, verify,
 };
 use crate::error::{Error, Kind, Result};
 use crate::sources::Source;
@@ -125,6 +125,28 @@ const PROFILES: [Path; 2] = folder!(
 );
 const ROLES: [Path; 2] = folder!("roles", Role, schema::ROLE_FIELDS, "JWT-scoped roles.", configuration::read::<Role>);
 const SOURCES: [Path; 2] = folder!("sources", Source, schema::SOURCE, "Who may tell of enrollments.", sources::read);
+
+macro_rules! report {
+    ($prefix:literal, $fields:expr, $about:literal, $handler:path) => {
+        Path {
+            prefix: $prefix,
+            variable: Variable::None,
+            about: $about,
+            operations: &[op!(
+                Read,
+                Need::Metadata(Capability::Report),
+                $fields,
+                "Reads a page of it: the accounts that the caller's role covers.",
+                $handler
+            )],
+        }
+    };
+}
+const REPORTS: [Path; 3] = [
+    report!("report/posture", schema::POSTURE, "How each account stands, and what is amiss.", report::posture::read),
+    report!("report/usage", schema::USAGE, "Who did what, under which role, and when.", report::usage::read),
+    report!("report/access", schema::ACCESS, "Who could retrieve codes, who did, when reviewed.", report::access::read),
+];
 
 const REST: [Path; 17] = [
     Path {
@@ -309,10 +331,10 @@ const REST: [Path; 17] = [
 ];
 
 /// Every path of a mount.
-pub static TABLE: [&[Path]; 5] = [&ISSUERS, &PROFILES, &ROLES, &SOURCES, &REST];
+pub static TABLE: [&[Path]; 6] = [&ISSUERS, &PROFILES, &ROLES, &SOURCES, &REST, &REPORTS];
 
 /// Paths that are planned and not built: they are refused by name.
-const LATER: &[&str] = &["issue", "approvals", "report"];
+const LATER: &[&str] = &["issue", "approvals"];
 
 /// A path that was found.
 pub struct Match {
