@@ -29,9 +29,6 @@ pub const TOMBSTONES: &str = "tombstones/";
 /// Folder of the ended sets that left their account's record.
 pub const ARCHIVED_SETS: &str = "sets/";
 
-/// Folder of what stays of deleted accounts.
-pub const TOMBSTONES: &str = "tombstones/";
-
 /// Key of an account's record.
 pub fn account(name: &AccountName) -> String {
     format!("{ACCOUNTS}{name}")

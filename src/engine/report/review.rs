@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use crate::domain::profile::Profile;
 use crate::domain::time::Timestamp;
 use crate::engine::cache::storage_failed;
-use crate::engine::configuration::read_ledger;
 use crate::engine::history::read_segments;
-use crate::engine::{Engine, keys};
+use crate::engine::{Engine, config_ledger, keys};
 use crate::error::{Error, Result};
 use crate::ledger::chain::{Link, RECENT};
 use crate::storage::Get;
@@ -26,7 +25,7 @@ pub type Reviews = BTreeMap<String, (Timestamp, String)>;
 /// Finds the latest review of every profile, as far back as is looked.
 pub async fn latest(engine: &Engine) -> Result<Reviews> {
     let found = engine.storage.get_many(vec![Get::new(keys::CONFIG_LEDGER)]).await.map_err(storage_failed)?;
-    let (ledger, _) = read_ledger(found.into_iter().next())?;
+    let (ledger, _) = config_ledger::read(found.into_iter().next())?;
     let mut reviews = Reviews::new();
     note(&ledger.recent, &mut reviews)?;
     let starts: Vec<u64> = (1..ledger.first()).step_by(RECENT).collect();
