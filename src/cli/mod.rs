@@ -16,6 +16,7 @@ pub mod export;
 pub mod import;
 pub mod plugin;
 pub mod relay;
+pub mod report;
 pub mod server;
 mod signals;
 
@@ -35,6 +36,8 @@ enum Command {
     Import(Box<import::Args>),
     /// Take events from identity providers and bring them to vaults.
     Relay(relay::Args),
+    /// Report on all accounts: posture, usage, access.
+    Report(Box<report::Args>),
     /// Check audit files offline.
     Audit(audit::Args),
     /// Show the main job: import, retrieve, re-enroll, refused.
@@ -52,6 +55,7 @@ Examples:
   sparekey server --config /etc/sparekey.hcl     a server on its store
   sparekey dev jwt --sub you --aud sparekey      an assertion that the development server accepts
   sparekey import github/acme-owner codes.txt --role on-call --jwt-file token.jwt
+  sparekey report posture                        which accounts need attention, the worst first
   sparekey audit verify /var/log/sparekey/audit.log
 
 Exit codes:
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Server(args) => server::run(args),
         Command::Import(args) => import::run(*args),
         Command::Relay(args) => relay::run(args),
+        Command::Report(args) => report::run(*args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args),
