@@ -145,7 +145,7 @@ impl Sending<'_> {
             Ok(reply) => reply,
             Err(failure) => {
                 if failure.outcome_unknown() {
-                    row.became = Became::Unknown("The answer did not arrive".to_owned());
+                    row.became = Became::Unknown("the answer did not arrive".to_owned());
                 }
                 return Err(Failure::local(format!("{failure}. Stopped; run the same command again to go on")));
             }

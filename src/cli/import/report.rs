@@ -49,8 +49,8 @@ impl Row {
             Became::Understood => count,
             Became::Stored(generation) => format!("stored as generation {generation}, {count}"),
             Became::StoredBefore(generation) => format!("stored before, as generation {generation}"),
-            Became::Refused(why) => format!("refused. {why}"),
-            Became::Unknown(why) => format!("not known. {why}"),
+            Became::Refused(why) => format!("refused: {}", why.strip_prefix("refused: ").unwrap_or(why)),
+            Became::Unknown(why) => format!("not known: {why}"),
             Became::NotSent => "not sent".to_owned(),
         };
         format!("{}: {became}", self.task.account)
@@ -125,7 +125,11 @@ pub(super) fn summary(rows: &[Row], journal: &Path, mount: &str) -> String {
             journal.display()
         )
     } else {
-        format!("Next: mend what was refused and run the same command again. What {} says is stored is not sent twice.", journal.display())
+        let first = if open.is_empty() { "run" } else { "mend what is said above and run" };
+        format!(
+            "Next: {first} the same command again. What {} says is stored is not sent twice.",
+            journal.display()
+        )
     });
     said.join("\n")
 }
