@@ -38,9 +38,10 @@ if [ -z "$target" ]; then
     fi
 fi
 
-# No path of this machine in the binary, so that the same sources make the same bytes elsewhere.
+# Randomness comes from the kernel by its call: looked up as usual, that is not found in a static glibc, and /dev/urandom would have to be
+# there instead. No path of this machine in the binary, so that the same sources make the same bytes elsewhere.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$PWD=/sparekey"
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\" --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$PWD=/sparekey"
 export RUSTFLAGS
 profile=${PROFILE:-release}
 cargo build --profile "$profile" --locked --bin sparekey --target "$target"
