@@ -6,6 +6,7 @@
 #
 # Into FOLDER [target/dist] go `sparekey`, its bill of materials `sparekey.cdx.json` (CycloneDX) and `SHA256SUMS` over both.
 #
+#   PROFILE=NAME    cargo's profile; dev is quicker to build, and not for use                              [release]
 #   TARGET=TRIPLE   what to build for  [musl of this machine where musl-gcc and rustup can be had, else its glibc, linked statically]
 #
 # With glibc, names are looked up by what the host's nsswitch.conf names, loaded from the host if it is more than files and dns: prefer
@@ -37,14 +38,17 @@ if [ -z "$target" ]; then
     fi
 fi
 
-# No path of this machine in the binary, so that the same sources make the same bytes elsewhere.
+# Randomness comes from the kernel by its call: looked up as usual, that is not found in a static glibc, and /dev/urandom would have to be
+# there instead. No path of this machine in the binary, so that the same sources make the same bytes elsewhere.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$PWD=/sparekey"
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\" --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$PWD=/sparekey"
 export RUSTFLAGS
-cargo build --release --locked --bin sparekey --target "$target"
+profile=${PROFILE:-release}
+cargo build --profile "$profile" --locked --bin sparekey --target "$target"
 
 mkdir -p "$out"
-built=${CARGO_TARGET_DIR:-target}/$target/release/sparekey
+case $profile in dev) folder=debug ;; *) folder=$profile ;; esac
+built=${CARGO_TARGET_DIR:-target}/$target/$folder/sparekey
 cp "$built" "$out/sparekey.new"
 mv -f "$out/sparekey.new" "$out/sparekey"
 "${PYTHON:-python3}" plugin-manifest/sbom.py --target "$target" --binary "$out/sparekey" >"$out/sparekey.cdx.json"
