@@ -20,6 +20,9 @@ use support::server::{BINARY, Server, Setup};
 /// Accounts in use at any time; several clients share each.
 const LANES: usize = 4;
 const CODES: usize = 20;
+/// Accounts that are stored and left alone.
+const IDLE: u64 = 24;
+const IDLE_SEED: u64 = 900_000_000;
 
 /// A place of a code: account, generation, slot.
 type Place = (String, u64, u64);
@@ -41,7 +44,13 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         stop: AtomicBool::new(false),
         seen: Mutex::default(),
         unknown: AtomicUsize::new(0),
+        rotations: AtomicUsize::new(0),
+        rewrapped: AtomicUsize::new(0),
     });
+    let operator = {
+        let play = Arc::clone(&play);
+        thread::spawn(move || play.operator())
+    };
     let threads: Vec<_> = (0..clients)
         .map(|client| {
             let play = Arc::clone(&play);
@@ -49,6 +58,10 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         })
         .collect();
 
+    // Sets that nobody touches: only re-wrapping reaches their keys.
+    for number in 0..IDLE {
+        play.scene.store(&format!("idle/{number}"), &codes(IDLE_SEED + number, 2), 0).expect(200);
+    }
     let mut reached = 0;
     for round in 0..rounds {
         // Long enough that something happens, and each time at another moment.
@@ -67,7 +80,11 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
     for thread in threads {
         thread.join().expect("a client does not panic");
     }
+    operator.join().expect("the operator does not panic");
     let seen = play.seen.lock().expect("no client panicked");
+    let (rotations, rewrapped) = (play.rotations.load(Ordering::SeqCst), play.rewrapped.load(Ordering::SeqCst));
+    println!("{rotations} rotations of keys, {rewrapped} keys of sets wrapped anew meanwhile");
+    assert!(rotations > 0 && rewrapped > 0, "keys were to be rotated and re-wrapped meanwhile");
     println!(
         "killed {reached} times; {} codes seen by {clients} clients; {} requests broke off, {} of their codes were burnt \
          unseen and seen again by key",
@@ -75,6 +92,11 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         play.unknown.load(Ordering::SeqCst),
         seen.iter().filter(|sight| sight.repeat).count()
     );
+
+    for number in 0..IDLE {
+        let answer = play.scene.retrieve(&format!("idle/{number}"), "admin").expect(200);
+        assert_eq!(answer.data()["code"], codes(IDLE_SEED + number, 2)[0], "after {rotations} rotations");
+    }
 
     // None twice, and each the one that was imported at that place.
     let places: BTreeSet<&Place> = seen.iter().map(|sight| &sight.place).collect();
@@ -111,6 +133,8 @@ struct Play {
     stop: AtomicBool,
     seen: Mutex<Vec<Sight>>,
     unknown: AtomicUsize,
+    rotations: AtomicUsize,
+    rewrapped: AtomicUsize,
 }
 
 fn account(lane: usize, number: usize) -> String {
@@ -126,6 +150,34 @@ fn seed(account: &str) -> u64 {
 impl Play {
     fn count(&self) -> usize {
         self.seen.lock().expect("no client panicked").len()
+    }
+
+    /// Rotates the keys of sets and of the barrier, and re-wraps, until told to stop. What breaks off is asked again.
+    fn operator(&self) {
+        let ask = |path: &str, body: Value| loop {
+            match self.scene.try_administer(path, &body) {
+                Ok(answer) if answer.status < 500 => return answer,
+                _ if self.stop.load(Ordering::SeqCst) => return self.scene.read("config", "keys"),
+                _ => sleep(Duration::from_millis(3)),
+            }
+        };
+        while !self.stop.load(Ordering::SeqCst) {
+            let answer = ask("backup-codes/config/keys/rotate", json!({}));
+            // Nothing is retired within the minutes of this test: at some time there are enough.
+            assert!(answer.status == 200 || answer.error().starts_with("too-many"), "{}", answer.text());
+            ask("sys/rotate", json!({}));
+            self.rotations.fetch_add(1, Ordering::SeqCst);
+            for _ in 0..20 {
+                let answer = ask("backup-codes/config/keys/rewrap", json!({"batch": 3})).expect(200).data();
+                let rewrapped = answer["rewrapped"].as_u64().unwrap_or_default() as usize;
+                self.rewrapped.fetch_max(rewrapped, Ordering::SeqCst);
+                assert_eq!(answer["failed"].as_u64().unwrap_or_default(), 0, "{answer}");
+                if answer["state"] != "running" {
+                    break;
+                }
+                sleep(Duration::from_millis(5));
+            }
+        }
     }
 
     /// Asks for codes until told to stop, and never leaves a question open.

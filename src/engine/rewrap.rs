@@ -77,14 +77,16 @@ pub async fn turn(engine: &Engine, limit: usize) -> Result<bool> {
     erase(engine).await?;
     let Some((mut progress, revision)) = load(engine).await? else { return Ok(false) };
     let now = engine.clock.now();
-    if !progress.is_due(now) {
+    if progress.is_over() || progress.stopped {
         return Ok(false);
     }
-    let keyring = engine.keyring().await?;
-    if keyring.active_kek().map_err(Error::internal)? != progress.target {
-        // Rotated since: what was wrapped under the former target is old now, too.
-        progress.target = keyring.active_kek().map_err(Error::internal)?;
-        progress.stage = scan_from_the_start(false, now);
+    let active = engine.keyring().await?.active_kek().map_err(Error::internal)?;
+    if active != progress.target {
+        // Rotated since: what was wrapped under the former target is old now, too, and there is nothing to wait for.
+        progress.retarget(active, now);
+    }
+    if !progress.is_due(now) {
+        return Ok(false);
     }
     let mut budget = limit.max(1);
     let mut retire = false;

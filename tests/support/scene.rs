@@ -95,6 +95,10 @@ impl Scene {
     pub fn try_act(&self, base: &str, account: &str, body: &Value) -> std::io::Result<Answer> {
         self.plain.try_write(&format!("{MOUNT}/{base}/{account}"), body)
     }
+    /// A write below `/v1/` with the right to administer, where the server may die at any moment.
+    pub fn try_administer(&self, path: &str, body: &Value) -> std::io::Result<Answer> {
+        self.root.try_write(path, body)
+    }
     /// `GET BASE/ACCOUNT` with the right to administer.
     pub fn read(&self, base: &str, account: &str) -> Answer {
         self.root.read(&format!("{MOUNT}/{base}/{account}"))

@@ -28,7 +28,7 @@ pub struct Progress {
     /// Records that there are, as of the last count or scan.
     #[n(3)]
     pub total: u64,
-    /// Keys that were wrapped anew.
+    /// Keys that were wrapped anew in the scans before this one.
     #[n(4)]
     pub rewrapped: u64,
     /// Where it stands.
@@ -96,6 +96,14 @@ impl Progress {
         let stage = Stage::Counting(Cursor::default());
         Progress { began: now, target, stopped: false, total: 0, rewrapped: 0, stage }
     }
+    /// Turns to a newer generation: the scans begin anew.
+    pub fn retarget(&mut self, target: u32, now: Timestamp) {
+        if let Stage::Scanning(scan) = &self.stage {
+            self.rewrapped += scan.rewrapped;
+        }
+        self.target = target;
+        self.stage = Stage::Scanning(Scan { began: Some(now), ..Scan::default() });
+    }
     /// Whether there is nothing more to do in it.
     pub const fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Done(_) | Stage::Blocked(_))
@@ -120,11 +128,11 @@ impl Progress {
     }
     /// What a read answers.
     pub fn wire(&self, now: Timestamp) -> Map<String, Value> {
-        let (done, failed) = match &self.stage {
-            Stage::Counting(_) => (0, 0),
-            Stage::Scanning(scan) => (scan.done, scan.failed),
-            Stage::Blocked(failed) => (self.total, *failed),
-            Stage::Waiting(_) | Stage::Done(_) => (self.total, 0),
+        let (done, failed, rewrapped) = match &self.stage {
+            Stage::Counting(_) => (0, 0, 0),
+            Stage::Scanning(scan) => (scan.done, scan.failed, scan.rewrapped),
+            Stage::Blocked(failed) => (self.total, *failed, 0),
+            Stage::Waiting(_) | Stage::Done(_) => (self.total, 0, 0),
         };
         let Value::Object(map) = json!({
             "state": self.word(),
@@ -132,7 +140,7 @@ impl Progress {
             "total": self.total.max(done),
             "eta": self.eta(now),
             "target": self.target,
-            "rewrapped": self.rewrapped,
+            "rewrapped": self.rewrapped + rewrapped,
             "failed": failed,
         }) else {
             return Map::new();
