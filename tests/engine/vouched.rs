@@ -228,7 +228,10 @@ async fn an_act_by_the_vaults_word_is_five_calls_on_its_storage() {
     store.try_to_write().await.unwrap();
     let (bench, _) = mounted_on(Arc::new(store)).await;
     let retrieve = || bench.send(Operation::Update, "retrieve/a", json!({"role": "desk"}), entity("jane"), None);
-    assert_eq!(retrieve().await.status, 200);
+    // The first after a change of the configuration learns that it changed, the second reads what is held from then on.
+    for _ in 0..2 {
+        assert_eq!(retrieve().await.status, 200);
+    }
     host.calls();
     assert_eq!(retrieve().await.status, 200);
     let mut calls = host.calls();
