@@ -64,10 +64,11 @@ impl Claimant {
     }
 
     /// Asks the vault that mounts us who the caller is, if the role last seen goes by its word: meanwhile the records are read.
-    pub async fn look_ahead(&mut self, engine: &Engine) -> Result<()> {
+    /// If the vault does not say it is asked again once it is known to be needed.
+    pub async fn look_ahead(&mut self, engine: &Engine) {
         let entity = self.entity.clone().unwrap_or_default();
         if self.token.is_some() || entity.is_empty() || self.identity.is_some() {
-            return Ok(());
+            return;
         }
         let by_word = |key: &String| match engine.cache.guess(key) {
             Some(Parsed::Issuer(issuer)) => issuer.kind() == IssuerKind::Host,
@@ -76,9 +77,8 @@ impl Claimant {
         if let Some(identities) = &engine.identities
             && self.guess(engine).iter().any(by_word)
         {
-            self.identity = identities.look_up(&entity).await?;
+            self.identity = identities.look_up(&entity).await.unwrap_or_default();
         }
-        Ok(())
     }
 
     /// Finds the role, reads what it needs and verifies the assertion against the role's issuers. A repeated call verifies

@@ -87,8 +87,7 @@ impl Engine {
             let reading = self.read_for(&plan, &learned.records);
             let (snapshot, stored) = match &mut judged {
                 Some((claimant, _)) => {
-                    let (read, looked) = tokio::join!(reading, claimant.look_ahead(self));
-                    looked?;
+                    let (read, ()) = tokio::join!(reading, claimant.look_ahead(self));
                     let mut read = read?;
                     claimant.prepare(self, &mut read.0).await?;
                     read

@@ -9,7 +9,11 @@ use sparekey::auth::Caller;
 use sparekey::auth::host::{HostAlias, HostIdentity, Identities, Looking};
 use sparekey::engine::request::Operation;
 use sparekey::error::Error;
+use sparekey::plugin::HostStorage;
+use sparekey::storage::Storage;
+use sparekey::storage::memory::Memory;
 
+use crate::fake_host::FakeHost;
 use crate::harness::{Answer, Bench, CODES};
 
 /// A vault's entities by id; without any it does not answer.
@@ -54,9 +58,13 @@ fn entity(id: &str) -> Caller {
 
 /// A bench in a vault with entities `jane` and others, issuers `okta` and `ldap` of type host, and role `desk` over the first.
 async fn mounted() -> (Bench, Arc<Vault>) {
+    mounted_on(Arc::new(Memory::new())).await
+}
+
+async fn mounted_on(store: Arc<dyn Storage>) -> (Bench, Arc<Vault>) {
     let vault = Arc::new(Vault::default());
     vault.knows("jane", &[("auth_okta", "jane")], &["sre", "everybody"]);
-    let bench = Bench::new().await.vouched_for(vault.clone());
+    let bench = Bench::over(store).await.vouched_for(vault.clone());
     bench.store("a", &CODES).await;
     for name in ["okta", "ldap"] {
         let issuer = json!({"type": "host", "mount_accessor": format!("auth_{name}")});
@@ -210,4 +218,23 @@ async fn a_vault_that_does_not_answer_is_no_leave() {
     let answer = retrieve(&bench, entity("jane")).await;
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(bench.read("accounts/a").await["remaining"], 4);
+}
+
+/// Nothing is claimed. Who the caller is is asked for beside, once for each act.
+#[tokio::test]
+async fn an_act_by_the_vaults_word_is_five_calls_on_its_storage() {
+    let host = FakeHost::with_transactions();
+    let store = HostStorage::new(host.client());
+    store.try_to_write().await.unwrap();
+    let (bench, _) = mounted_on(Arc::new(store)).await;
+    let retrieve = || bench.send(Operation::Update, "retrieve/a", json!({"role": "desk"}), entity("jane"), None);
+    // The first after a change of the configuration learns that it changed, the second reads what is held from then on.
+    for _ in 0..2 {
+        assert_eq!(retrieve().await.status, 200);
+    }
+    host.calls();
+    assert_eq!(retrieve().await.status, 200);
+    let mut calls = host.calls();
+    calls.sort();
+    assert_eq!(calls, ["BeginTx", "Commit", "Get accounts/a", "Get configuration-stamp", "Put accounts/a"]);
 }

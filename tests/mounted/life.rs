@@ -92,3 +92,27 @@ fn tokens_and_leases_of_the_vault_end_no_set() {
     assert_eq!(scene.read("accounts", "github/acme").expect(200).data()["remaining"], 2);
     scene.retrieve("github/acme", "bob").expect(200);
 }
+
+#[test]
+fn a_list_comes_in_pages_that_join_to_the_whole() {
+    let vault = Vault::mounted();
+    let root = vault.root();
+    for name in ["b", "a", "a/x", "a/y", "a-b", "a.b", "c/d/e"] {
+        root.write(&format!("{MOUNT}/accounts/{name}"), &json!({"owner": "x"})).expect(204);
+    }
+    let list = |query: &str| {
+        let answer = root.send("LIST", &format!("{MOUNT}/accounts{query}"), None);
+        if answer.status == 404 { json!([]) } else { answer.expect(200).data()["keys"].clone() }
+    };
+    let whole = json!(["a", "a-b", "a.b", "a/", "b", "c/"]);
+    assert_eq!(list(""), whole);
+    let mut pages = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = list(&format!("?limit=2&after={}", after.replace('/', "%2F")));
+        let Some(last) = page.as_array().unwrap().last() else { break };
+        after = last.as_str().unwrap().to_owned();
+        pages.extend(page.as_array().unwrap().clone());
+    }
+    assert_eq!(json!(pages), whole);
+}

@@ -9,3 +9,4 @@ mod raw;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
