@@ -43,3 +43,7 @@ path "backup-codes/accounts/*" {
 path "backup-codes/history/*" {
   capabilities = ["read"]
 }
+
+path "backup-codes/report/*" {
+  capabilities = ["read"]
+}

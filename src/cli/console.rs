@@ -30,6 +30,10 @@ impl Console {
     pub fn say(&mut self, line: &str) {
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
     }
+    /// Writes text as it is.
+    pub fn write(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+    }
     /// Writes a line where complaints go.
     pub fn complain(&mut self, line: &str) {
         let _ = writeln!(self.err, "{line}").and_then(|()| self.err.flush());

@@ -17,6 +17,7 @@ pub mod export;
 pub mod import;
 pub mod plugin;
 pub mod relay;
+pub mod report;
 pub mod server;
 mod signals;
 pub mod transfer;
@@ -39,6 +40,8 @@ enum Command {
     Transfer(Box<transfer::Args>),
     /// Take events from identity providers and bring them to vaults.
     Relay(relay::Args),
+    /// Report on all accounts: posture, usage, access.
+    Report(Box<report::Args>),
     /// Check audit files offline.
     Audit(audit::Args),
     /// Show the main job: import, retrieve, re-enroll, refused.
@@ -56,6 +59,7 @@ Examples:
   sparekey server --config /etc/sparekey.hcl     a server on its store
   sparekey dev jwt --sub you --aud sparekey      an assertion that the development server accepts
   sparekey import github/acme-owner codes.txt --role on-call --jwt-file token.jwt
+  sparekey report posture                        which accounts need attention, the worst first
   sparekey audit verify /var/log/sparekey/audit.log
 
 Exit codes:
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(*args),
         Command::Transfer(args) => transfer::run(*args),
         Command::Relay(args) => relay::run(args),
+        Command::Report(args) => report::run(*args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args),

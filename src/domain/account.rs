@@ -12,7 +12,7 @@ use crate::domain::enrollment::{Enrollment, Verdict, Weight};
 use crate::domain::fingerprints::Fingerprints;
 use crate::domain::moving::Moving;
 use crate::domain::obligation::{Obligation, Retrieval};
-use crate::domain::profile::{OnLapse, Order, Profile};
+use crate::domain::profile::{Order, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::set::{Cause, End, Kind, Set, Slot, Status};
 use crate::domain::throttle::Failures;
@@ -126,16 +126,13 @@ impl Account {
         if verdict == Verdict::Ended {
             return Standing::Over(Cause::ReEnrollment);
         }
-        if profile.max_age.is_some_and(|age| set.stored_at.plus(age) <= now) {
+        if set.too_old_at(profile).is_some_and(|at| at <= now) {
             return Standing::Over(Cause::Age);
         }
-        if profile.on_lapse == OnLapse::Revoke && self.is_overdue(set, now) {
+        if self.lapses_at(set, profile).is_some_and(|at| at <= now) {
             return Standing::Over(Cause::Lapsed);
         }
         if verdict == Verdict::Quarantined { Standing::Quarantined } else { Standing::Active }
-    }
-    fn is_overdue(&self, set: &Set, now: Timestamp) -> bool {
-        self.obligation.is_some_and(|owed| owed.generation == set.generation && owed.by <= now)
     }
     /// The current set if a code of it may leave at `now`.
     pub fn usable(&self, profile: &Profile, now: Timestamp) -> Result<&Set, Refusal> {

@@ -7,6 +7,7 @@ pub mod alphabet;
 pub mod claimed;
 pub mod code;
 pub mod enrollment;
+pub mod expiry;
 pub mod fields;
 pub mod fingerprints;
 pub mod glob;

@@ -41,13 +41,15 @@ pub enum Capability {
     List,
     /// Read an account's ledger.
     History,
+    /// Read reports over the accounts.
+    Report,
     /// Configure, and manage accounts and tokens.
     Administer,
 }
 
 impl Capability {
     /// All of them, in the order in which they are named in messages.
-    pub const ALL: [Capability; 14] = [
+    pub const ALL: [Capability; 15] = [
         Capability::Store,
         Capability::Retrieve,
         Capability::Outcome,
@@ -61,10 +63,11 @@ impl Capability {
         Capability::Read,
         Capability::List,
         Capability::History,
+        Capability::Report,
         Capability::Administer,
     ];
     /// Names that are kept for operations which do not exist yet.
-    const LATER: [&str; 3] = ["issue", "approve", "report"];
+    const LATER: [&str; 2] = ["issue", "approve"];
 
     /// Its name on the wire and in the ledger.
     pub const fn name(self) -> &'static str {
@@ -82,6 +85,7 @@ impl Capability {
             Capability::Read => "read",
             Capability::List => "list",
             Capability::History => "history",
+            Capability::Report => "report",
             Capability::Administer => "administer",
         }
     }

@@ -116,7 +116,8 @@ fn verify_rest(ledger: &Chain, previous: [u8; 32], mac: chain::Mac<'_>) -> Resul
     ledger.verify_recent(mac)
 }
 
-async fn read_segments(engine: &Engine, owner: &str, starts: &[u64]) -> Result<Vec<Option<Vec<Link>>>> {
+/// Reads the segments of `owner`'s ledger that begin with these numbers; `None` for one that is missing.
+pub(super) async fn read_segments(engine: &Engine, owner: &str, starts: &[u64]) -> Result<Vec<Option<Vec<Link>>>> {
     let gets = starts.iter().map(|first| Get::new(archive::key(owner, *first))).collect();
     let found = engine.storage.get_many(gets).await.map_err(storage_failed)?;
     let parse = |(first, found): (&u64, Found)| match found {

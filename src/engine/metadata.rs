@@ -19,8 +19,7 @@ pub fn show(
 ) -> Map<String, Value> {
     let default = Profile::default();
     let rules = profile.unwrap_or(&default);
-    let live = account.live();
-    let active = live.filter(|set| account.standing(set, rules, now) == Standing::Active);
+    let active = active(account, rules, now);
     let enrollment = &account.enrollment;
     let mut map = Map::new();
     let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
@@ -34,13 +33,7 @@ pub fn show(
     put("generation", json!(account.generation));
     put("active_generation", json!(active.map(|set| set.generation)));
     put("remaining", json!(active.map_or(0, Set::remaining)));
-    let owes = account.obligation.map(|owed| {
-        json!({
-            "since": owed.since.to_string(), "by": owed.by.to_string(), "generation": owed.generation,
-            "overdue": owed.by <= now,
-        })
-    });
-    put("owes", json!(owes));
+    put("owes", json!(owes(account, now)));
     put(
         "enrollment",
         json!({
@@ -48,20 +41,15 @@ pub fn show(
         }),
     );
     put("failures", json!(account.failures.map(|failures| show_failures(&failures, now))));
-    let mut warnings = warnings(account, active, live, rules, now);
-    warnings.extend(circular.then_some("circular"));
-    put("warnings", json!(warnings));
+    put("warnings", json!(warnings(account, rules, now, circular)));
     put("sets", Value::Array(account.sets.iter().map(|set| show_set(set, account, rules, now)).collect()));
     map
 }
 
-fn warnings(
-    account: &Account,
-    active: Option<&Set>,
-    live: Option<&Set>,
-    rules: &Profile,
-    now: Timestamp,
-) -> Vec<&'static str> {
+/// What is amiss with an account, in the words that every answer uses.
+pub fn warnings(account: &Account, rules: &Profile, now: Timestamp, circular: bool) -> Vec<&'static str> {
+    let live = account.live();
+    let active = active(account, rules, now);
     let mut found = Vec::new();
     let mut note = |applies: bool, word| {
         if applies {
@@ -76,11 +64,30 @@ fn warnings(
     note(account.obligation.is_some_and(|owed| owed.by <= now), "overdue");
     note(live.is_some_and(|set| account.standing(set, rules, now) == Standing::Quarantined), "quarantined");
     // Of an issued set nobody else knows anything: its end here is the end.
-    let unconfirmed =
-        |set: &Set| set.kind == Kind::Escrowed && !set.is_live() && matches!(set.provider, Provider::Unconfirmed);
-    note(account.sets.iter().any(unconfirmed), "unconfirmed");
+    note(account.sets.iter().any(is_unconfirmed), "unconfirmed");
     note(rules.review_by.is_some_and(|by| by < now.millis()), "stale-review");
+    note(circular, "circular");
     found
+}
+
+/// The set whose codes can be had.
+pub fn active<'a>(account: &'a Account, rules: &Profile, now: Timestamp) -> Option<&'a Set> {
+    account.live().filter(|set| account.standing(set, rules, now) == Standing::Active)
+}
+
+/// Whether a set is over here and may still be good at its provider.
+pub fn is_unconfirmed(set: &Set) -> bool {
+    set.kind == Kind::Escrowed && !set.is_live() && matches!(set.provider, Provider::Unconfirmed)
+}
+
+/// The set that is owed.
+pub fn owes(account: &Account, now: Timestamp) -> Option<Value> {
+    account.obligation.map(|owed| {
+        json!({
+            "since": owed.since.to_string(), "by": owed.by.to_string(), "generation": owed.generation,
+            "overdue": owed.by <= now,
+        })
+    })
 }
 
 /// How a set stands, in words, and why it is over if it is.

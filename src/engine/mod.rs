@@ -50,6 +50,7 @@ pub mod paths;
 pub mod presented;
 pub mod record;
 pub mod repeat;
+pub mod report;
 pub mod request;
 pub mod retrieve;
 pub mod revoke;

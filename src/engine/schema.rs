@@ -153,7 +153,7 @@ pub const ROLE_FIELDS: &[Field] = &[
     required(
         "operations",
         List,
-        "store, retrieve, outcome, verify, check, enroll, revoke, release, confirm, transfer, read, list, history, administer.",
+        "store, retrieve, outcome, verify, check, enroll, revoke, release, confirm, transfer, read, list, history, report, administer.",
     ),
     field("assertion", Text, "request: the JWT must come with each act; login: a login's claims always suffice."),
     field("single_use", Boolean, "A JWT discloses one code only [true]."),
@@ -290,3 +290,34 @@ pub const TRANSFER: &[Field] = &[
 ];
 /// `events/:source`.
 pub const EVENT: &[Field] = &[required("set", Text, "The Security Event Token (RFC 8417).")];
+const PREFIX: Field = field("prefix", Text, "Only this account or folder, such as github/; all if absent.");
+const PLACE: Field = field("after", Text, "Where to go on: the next of the page before.");
+const PAGE: Field =
+    field("limit", Integer, "Looks at no more accounts, or tells no more acts, a page [100, at most 1000].");
+const FORMAT: Field =
+    field("format", Text, "json, or csv: the rows as text in the field csv, its head on the first page [json].");
+const FROM: Field = field("from", Time, "Only acts from then on.");
+const TO: Field = field("to", Time, "Only acts before then.");
+/// `report/posture`.
+pub const POSTURE: &[Field] = &[
+    PREFIX,
+    field("only", List, "Only accounts with one of these warnings; any: with one at all."),
+    field("soon", Duration, "How long before its end a set expires soon [336h]."),
+    PLACE,
+    PAGE,
+    FORMAT,
+];
+/// `report/usage`.
+pub const USAGE: &[Field] = &[
+    PREFIX,
+    FROM,
+    TO,
+    field("act", List, "Only these acts, such as retrieve,verify."),
+    field("role", Text, "Only acts under this role."),
+    field("subject", Text, "Only acts of this subject."),
+    PLACE,
+    PAGE,
+    FORMAT,
+];
+/// `report/access`.
+pub const ACCESS: &[Field] = &[PREFIX, FROM, TO, PLACE, PAGE, FORMAT];

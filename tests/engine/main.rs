@@ -22,6 +22,7 @@ mod once;
 mod outcome;
 mod record;
 mod repeats;
+mod report;
 mod sets;
 mod sweep;
 mod transfer;

@@ -202,7 +202,7 @@ fn every_operation_of_every_path_answers_the_same() {
         "nothing",
         "verify/a",
         "outcome/a",
-        "report/posture",
+        "report/nothing",
         "config/keys",
         "config/",
         "accounts/github/",

@@ -31,7 +31,7 @@ fn bad_values_and_unknown_fields_are_refused_by_name() {
         ("operations", json!("Read"), "operations"),
         ("operations", json!("issue"), "not built yet"),
         ("operations", json!("approve"), "not built yet"),
-        ("operations", json!("report"), "not built yet"),
+        ("operations", json!("approve"), "not built yet"),
         ("assertion", json!("never"), "assertion"),
         ("single_use", json!("maybe"), "single_use"),
         ("max_assertion_age", json!(0), "max_assertion_age"),

@@ -1,0 +1,144 @@
+//! A report as one page to look at and to print: no script, nothing from elsewhere, every text escaped.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::sheet::{Grade, Sheet, Table};
+use crate::cli::client::Failure;
+
+const STYLE: &str = "
+:root{color-scheme:light}
+*{box-sizing:border-box}
+body{font:14px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif;color:#1c2128;background:#fff;margin:2rem auto;max-width:72rem;padding:0 1.5rem}
+h1{font-size:1.7rem;margin:0 0 .2rem}
+h2{font-size:1.1rem;margin:2rem 0 .6rem}
+.where{color:#57606a;margin:0 0 1.4rem}
+.counts{display:flex;gap:.8rem;flex-wrap:wrap;margin:0 0 1.6rem;padding:0;list-style:none}
+.counts li{border:1px solid #d0d7de;border-left:5px solid #8c959f;border-radius:6px;padding:.5rem 1rem;min-width:11rem}
+.counts b{display:block;font-size:1.7rem;line-height:1.15}
+.counts .now{border-left-color:#b3261e}.counts .now b{color:#b3261e}
+.counts .soon{border-left-color:#a15c00}.counts .soon b{color:#8a4f00}
+.counts .fine{border-left-color:#1a7f37}
+.counts .zero b{color:#57606a}
+table{border-collapse:collapse;width:100%}
+th{text-align:left;font-size:.75rem;letter-spacing:.03em;color:#57606a;border-bottom:2px solid #8c959f;padding:.35rem .6rem}
+td{vertical-align:top;border-bottom:1px solid #d8dee4;padding:.45rem .6rem;overflow-wrap:anywhere}
+th,td{min-width:4.5rem}
+td div+div{margin-top:.15rem}
+.number{text-align:right;font-variant-numeric:tabular-nums;min-width:3.2rem}
+tr.now td:first-child{border-left:4px solid #b3261e}tr.soon td:first-child{border-left:4px solid #d9902f}tr.fine td:first-child{border-left:4px solid transparent}
+.state{font-weight:600;white-space:nowrap}tr.now .state{color:#b3261e}tr.soon .state{color:#8a4f00}
+.wide{min-width:13.5rem}
+.more,.notes,.none{color:#57606a}
+@page{size:A4 landscape;margin:14mm}
+@media print{
+body{margin:0;max-width:none;padding:0;font-size:10pt}
+thead{display:table-header-group}
+tr,.counts li{break-inside:avoid}
+h2{break-after:avoid}
+*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+}
+";
+
+/// The page.
+pub fn render(sheet: &Sheet) -> String {
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{title} {at}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
+         <p class=\"where\">{place} · {at} UTC</p>\n<ul class=\"counts\">\n",
+        title = escaped(sheet.title),
+        at = escaped(&sheet.at),
+        place = escaped(&sheet.place),
+    );
+    for (grade, count, what) in &sheet.counts {
+        let zero = if *count == 0 { " zero" } else { "" };
+        out.push_str(&format!("<li class=\"{}{zero}\"><b>{count}</b>{}</li>\n", class(*grade), escaped(what)));
+    }
+    out.push_str("</ul>\n");
+    sheet.tables.iter().for_each(|each| table(each, &mut out));
+    for note in &sheet.notes {
+        out.push_str(&format!("<p class=\"notes\">{}</p>\n", escaped(note)));
+    }
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+/// Writes the page where a reader finds either the old one or the new one, whole. Only its owner may read it.
+pub fn write(file: &Path, page: &str) -> Result<(), Failure> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = Path::new(&beside);
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(beside)
+        .and_then(|mut part| part.write_all(page.as_bytes()).and_then(|()| part.sync_all()))
+        .and_then(|()| fs::rename(beside, file));
+    written.map_err(|error| Failure::local(format!("{} cannot be written: {error}", file.display())))
+}
+
+fn table(table: &Table, out: &mut String) {
+    if !table.heading.is_empty() {
+        out.push_str(&format!("<h2>{}</h2>\n", escaped(&table.heading)));
+    }
+    if table.rows.is_empty() {
+        out.push_str(&format!("<p class=\"none\">{}</p>\n", escaped(table.none)));
+        return;
+    }
+    out.push_str("<table>\n<thead><tr>");
+    for name in table.columns {
+        let (class, name) = match name.strip_prefix('#') {
+            Some(name) => (" class=\"number\"", name),
+            None => ("", *name),
+        };
+        out.push_str(&format!("<th{class}>{}</th>", escaped(name)));
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for row in &table.rows {
+        out.push_str(&format!("<tr class=\"{}\">", class(row.grade)));
+        for (cell, name) in row.cells.iter().zip(table.columns) {
+            let kind = match *name {
+                "STATE" => " class=\"state\"",
+                "ACCOUNT" | "REVIEW" => " class=\"wide\"",
+                name if name.starts_with('#') => " class=\"number\"",
+                _ => "",
+            };
+            let lines: Vec<_> = cell.iter().map(|line| format!("<div>{}</div>", escaped(line))).collect();
+            out.push_str(&format!("<td{kind}>{}</td>", lines.concat()));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody>\n</table>\n");
+    if table.left_out > 0 {
+        out.push_str(&format!("<p class=\"more\">… and {} more that are not shown here.</p>\n", table.left_out));
+    }
+}
+
+const fn class(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Now => "now",
+        Grade::Soon => "soon",
+        Grade::Fine => "fine",
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
