@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use sparekey::storage::memory::Memory;
-use sparekey::storage::{BoxFuture, Found, Get, PutError, Storage, StorageError, Write};
+use sparekey::storage::{Apart, BoxFuture, Found, Get, PutError, Step, Storage, StorageError, Write};
 
 use super::report;
 use crate::harness::{Bench, CODES};
@@ -26,6 +26,9 @@ impl Storage for Counting {
     }
     fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
         self.inner.put_all(writes)
+    }
+    fn step(self: Arc<Self>) -> Box<dyn Step> {
+        Box::new(Apart(self))
     }
     fn list<'a>(
         &'a self,
