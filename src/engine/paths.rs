@@ -13,9 +13,9 @@ use crate::error::Result;
 use crate::sources::Source;
 use crate::storage::BoxFuture;
 
-mod finding;
+mod lookup;
 
-pub use finding::{Match, find};
+pub use lookup::{Match, find};
 
 /// What an operation needs of who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

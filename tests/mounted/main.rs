@@ -23,6 +23,7 @@ mod nodes;
 mod odd;
 mod once;
 mod policies;
+mod reports;
 mod rotation;
 mod snapshot;
 mod story;

@@ -83,14 +83,13 @@ impl Collect for Ways {
 
     fn sheet(self: Box<Self>) -> Sheet {
         let (rows, left_out) = self.worst.done();
-        let were = |count: u64| if count == 1 { "was" } else { "were" };
         Sheet {
             title: "Access",
             place: String::new(),
             at: self.at,
             counts: vec![
-                (Grade::Now, self.lapsed, format!("{} to be reviewed by now", were(self.lapsed))),
-                (Grade::Soon, self.never, format!("{} never reviewed", were(self.never))),
+                (Grade::Now, self.lapsed, "past the day of review".to_owned()),
+                (Grade::Soon, self.never, "never reviewed".to_owned()),
                 (Grade::Fine, self.visited, format!("gave out codes, of {}", counted(self.accounts, "account"))),
             ],
             tables: vec![

@@ -30,6 +30,7 @@ td div+div{margin-top:.15rem}
 .number{text-align:right;font-variant-numeric:tabular-nums;min-width:3.2rem}
 tr.now td:first-child{border-left:4px solid #b3261e}tr.soon td:first-child{border-left:4px solid #d9902f}tr.fine td:first-child{border-left:4px solid transparent}
 .state{font-weight:600;white-space:nowrap}tr.now .state{color:#b3261e}tr.soon .state{color:#8a4f00}
+.wide{min-width:13.5rem}
 .more,.notes,.none{color:#57606a}
 @page{size:A4 landscape;margin:14mm}
 @media print{
@@ -104,6 +105,7 @@ fn table(table: &Table, out: &mut String) {
         for (cell, name) in row.cells.iter().zip(table.columns) {
             let kind = match *name {
                 "STATE" => " class=\"state\"",
+                "ACCOUNT" | "REVIEW" => " class=\"wide\"",
                 name if name.starts_with('#') => " class=\"number\"",
                 _ => "",
             };

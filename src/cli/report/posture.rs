@@ -137,11 +137,11 @@ fn sentence(word: &str, row: &Value, words: &[&str]) -> Option<String> {
             (is, "") => format!("no fallback: the set is {is}"),
             (is, cause) => format!("no fallback: the set is {is} ({})", cause.replace('-', " ")),
         },
-        "refused" => "the provider refused a code: somebody else may have used it".to_owned(),
+        "refused" => "a code was refused: somebody may have used it before".to_owned(),
         "overdue" => format!("a new set is overdue since {}", when(&row["owes"]["by"])),
         "owes" if has("overdue") => return None,
-        "owes" => format!("a code was used: a new set is owed by {}", when(&row["owes"]["by"])),
-        "circular" => "circular: who may have its codes needs this account to log in".to_owned(),
+        "owes" => format!("used: a new set is owed by {}", when(&row["owes"]["by"])),
+        "circular" => "circular: the way to its codes needs this account".to_owned(),
         "quarantined" => "quarantined: release the set or store a new one".to_owned(),
         "locked" => "locked after wrong codes".to_owned(),
         "low" => match row["remaining"].as_u64().unwrap_or(0) {
@@ -153,7 +153,7 @@ fn sentence(word: &str, row: &Value, words: &[&str]) -> Option<String> {
             let old = &row["unconfirmed"];
             let numbers: Vec<_> = old["generations"].as_array().into_iter().flatten().map(Value::to_string).collect();
             let long = span(old["seconds"].as_u64().unwrap_or(0));
-            format!("the provider may still take old codes (generation {}), for {long} now", numbers.join(", "))
+            format!("generation {} may still work at the provider ({long})", numbers.join(", "))
         }
         "stale-review" => format!("a review was due on {}", day(&row["review_by"])),
         "no-profile" => format!("its profile {} does not exist any more", of(&row["profile"])),

@@ -88,7 +88,7 @@ fn line(cells: &[String], widths: &[usize], columns: &[&str]) -> String {
     out.trim_end().to_owned()
 }
 
-/// Lines no longer than a column, broken between words where there are any.
+/// Lines no longer than a column, broken between words where there are any; what goes on below is set in.
 fn folded(cell: &[String]) -> Vec<String> {
     let mut out = Vec::new();
     for text in cell {
@@ -97,7 +97,7 @@ fn folded(cell: &[String]) -> Vec<String> {
             let space = rest[..=WIDEST].iter().rposition(|c| *c == ' ').filter(|at| *at > WIDEST / 2);
             let tail = rest.split_off(space.unwrap_or(WIDEST));
             out.push(rest.into_iter().collect());
-            rest = tail.into_iter().skip(usize::from(space.is_some())).collect();
+            rest = [' ', ' '].into_iter().chain(tail.into_iter().skip(usize::from(space.is_some()))).collect();
         }
         out.push(rest.into_iter().collect());
     }
@@ -132,7 +132,7 @@ mod tests {
         let text = render(&sheet(), false);
         let long = "a".repeat(52);
         let wanted = format!(
-            "Posture of here, 2026-07-01 12:00 UTC\n\n     1 bad\n     0 so so\n\nSTATE    ACCOUNT{}  LEFT\nACT NOW  {long}     7\n         aaaaaaaa\n         b{}    10\n… and 2 more: --rows 4 shows them, --csv has all\n\nBy kind.\n",
+            "Posture of here, 2026-07-01 12:00 UTC\n\n     1 bad\n     0 so so\n\nSTATE    ACCOUNT{}  LEFT\nACT NOW  {long}     7\n           aaaaaaaa\n         b{}    10\n… and 2 more: --rows 4 shows them, --csv has all\n\nBy kind.\n",
             " ".repeat(45),
             " ".repeat(51),
         );

@@ -107,7 +107,7 @@ impl Collect for Acts {
         let mut counts = vec![
             (Grade::Fine, self.codes, format!("{} given out or accepted", plural(self.codes, "code"))),
             (Grade::Fine, self.acts, format!("{} in all", plural(self.acts, "act"))),
-            (Grade::Fine, people, "by subject and role".to_owned()),
+            (Grade::Fine, people, "who did them, by subject and role".to_owned()),
         ];
         if self.wrong > 0 {
             counts.insert(1, (Grade::Soon, self.wrong, format!("wrong {} presented", plural(self.wrong, "code"))));

@@ -1,6 +1,6 @@
 //! Finding the path and operation of a request in the table.
 
-use super::{Op, Path, TABLE, Variable};
+use crate::engine::paths::{Op, Path, TABLE, Variable};
 use crate::engine::request::Operation;
 use crate::error::{Error, Kind, Result};
 
