@@ -127,10 +127,10 @@ pub async fn turn(engine: &Engine, limit: usize) -> Result<bool> {
     }
 }
 
-/// Takes turns until there is nothing more to do at once, or `patience` is over. For whoever comes by now and then.
-pub async fn go_on_for(engine: &Engine, patience: Duration) -> Result<()> {
+/// Takes turns until there is nothing more to do at once, `patience` is over or `go_on` says no. For whoever comes by now and then.
+pub async fn go_on_for(engine: &Engine, patience: Duration, go_on: impl Fn() -> bool) -> Result<()> {
     let end = tokio::time::Instant::now() + patience;
-    while turn(engine, TURN).await? && tokio::time::Instant::now() < end {}
+    while go_on() && turn(engine, TURN).await? && tokio::time::Instant::now() < end {}
     Ok(())
 }
 

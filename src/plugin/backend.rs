@@ -176,7 +176,7 @@ impl pb::backend_server::Backend for Backend {
                 let mount = self.mount(&request)?;
                 let (under_way, exit) = (self.exit.under_way(), self.exit.clone());
                 let looking = tokio::spawn(async move {
-                    mount.look_after().await;
+                    mount.look_after(|| !exit.is_asked()).await;
                     mount.sweep(|| !exit.is_asked()).await;
                     drop(under_way);
                 });

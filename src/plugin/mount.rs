@@ -79,15 +79,17 @@ impl Mount {
         Ok(self.slot().get_or_insert(engine).clone())
     }
     /// What the host's periodic call is for: goes on with a re-wrapping of keys, on the node that may write.
-    pub async fn look_after(&self) {
+    pub async fn look_after(&self, go_on: impl Fn() -> bool) {
         if self.is_read_only() {
             return;
         }
         let rewrapped = match self.engine().await {
-            Ok(engine) => rewrap::go_on_for(&engine, LOOK_AFTER).await,
+            Ok(engine) => rewrap::go_on_for(&engine, LOOK_AFTER, || go_on() && !self.is_read_only()).await,
             Err(_) => return,
         };
-        if let Err(error) = rewrapped {
+        if let Err(error) = rewrapped
+            && !self.is_read_only()
+        {
             tracing::warn!(mount = self.uuid, ?error, "keys could not be re-wrapped; tried again");
         }
     }

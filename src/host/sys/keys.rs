@@ -17,7 +17,7 @@ impl Host {
     /// Goes on with a re-wrapping that somebody began, for a while. Without it each call to `config/keys/rewrap` goes on.
     pub async fn rewrap(&self, patience: Duration) -> Result<()> {
         match self.unsealed() {
-            Some(open) => rewrap::go_on_for(&open.engine, patience).await,
+            Some(open) => rewrap::go_on_for(&open.engine, patience, || !self.is_sealed()).await,
             None => Ok(()),
         }
     }
