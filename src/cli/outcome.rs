@@ -136,7 +136,10 @@ pub fn outcome(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<
         serde_json::to_writer(&mut *text, &body).map_err(|error| Failure::local(error.to_string()))?;
         client.put(&target, text)
     };
-    let given = args.assertion.read(tools.environment)?;
+    let mut given = args.assertion.read(tools.environment)?;
+    if given.is_none() && client.settings().token().is_none() {
+        given = asked(console)?;
+    }
     let mut reply = send(given.as_ref().map(|jwt| jwt.as_str()))?;
     // A login's token may be enough. If it is not, somebody may have an assertion at hand.
     if reply.status() == 403
