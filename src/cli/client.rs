@@ -51,24 +51,34 @@ impl Client {
     }
     /// Reads `path`, which comes from [`path`] and may have a query after it.
     pub fn get(&self, path: &str) -> Result<Reply, Failure> {
-        self.send(Method::GET, path, None)
+        self.send(Method::GET, path, None, None)
     }
     /// Lists `path`, as `bao` does.
     pub fn list(&self, path: &str) -> Result<Reply, Failure> {
-        self.send(Method::GET, &format!("{path}?list=true"), None)
+        self.send(Method::GET, &format!("{path}?list=true"), None, None)
     }
     /// Writes `body`, JSON text, to `path`. The text is wiped when it has been sent.
     pub fn put(&self, path: &str, body: Zeroizing<Vec<u8>>) -> Result<Reply, Failure> {
-        self.send(Method::PUT, path, Some(body))
+        self.send(Method::PUT, path, Some(body), None)
+    }
+    /// The same, the answer to be wrapped for `ttl` where one is given.
+    pub fn put_wrapped(&self, path: &str, body: Zeroizing<Vec<u8>>, ttl: Option<&str>) -> Result<Reply, Failure> {
+        self.send(Method::PUT, path, Some(body), ttl)
     }
     /// Deletes `path`.
     pub fn delete(&self, path: &str) -> Result<Reply, Failure> {
-        self.send(Method::DELETE, path, None)
+        self.send(Method::DELETE, path, None, None)
     }
 
-    fn send(&self, method: Method, path: &str, body: Option<Zeroizing<Vec<u8>>>) -> Result<Reply, Failure> {
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Zeroizing<Vec<u8>>>,
+        wrap: Option<&str>,
+    ) -> Result<Reply, Failure> {
         let changes = body.is_some() || method == Method::DELETE;
-        let request = self.request(method, path, body)?;
+        let request = self.request(method, path, body, wrap)?;
         let exchange = async {
             let answer =
                 self.http.request(request).await.map_err(|error| failure::of_request(&self.settings, &error))?;
@@ -99,6 +109,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Zeroizing<Vec<u8>>>,
+        wrap: Option<&str>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
         let mut request = Request::builder()
             .method(method)
@@ -114,6 +125,9 @@ impl Client {
         }
         if let Some(namespace) = self.settings.namespace() {
             request = request.header("x-vault-namespace", namespace);
+        }
+        if let Some(ttl) = wrap {
+            request = request.header("x-vault-wrap-ttl", ttl);
         }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -172,6 +186,13 @@ impl Reply {
     /// The member `data` of the answer; empty if there is none.
     pub fn data(&self) -> Map<String, Value> {
         self.body.get("data").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+    /// Takes a secret text out of the answer, so that it lies in one place and is wiped there: `part` is `data` or `wrap_info`.
+    pub fn take_secret(&mut self, part: &str, name: &str) -> Option<Zeroizing<String>> {
+        match self.body.get_mut(part)?.as_object_mut()?.remove(name)? {
+            Value::String(text) => Some(Zeroizing::new(text)),
+            _ => None,
+        }
     }
     /// Vault's warnings.
     pub fn warnings(&self) -> Vec<&str> {

@@ -59,7 +59,7 @@ impl Console {
         let _ = writeln!(self.err);
         match read {
             Ok(0) | Err(_) => None,
-            Ok(_) => Some(Zeroizing::new(answer.trim().to_owned())),
+            Ok(_) => Some(edited(&answer)),
         }
     }
     /// Asks, and gives the answer without white space around it; nothing if nobody answers.
@@ -74,7 +74,20 @@ impl Console {
     }
 }
 
-/// While this lives the terminal shows nothing of what is typed.
+/// What was typed, without what was rubbed out and without white space around it.
+fn edited(typed: &str) -> Zeroizing<String> {
+    let mut kept = Zeroizing::new(String::with_capacity(typed.len()));
+    for c in typed.chars() {
+        match c {
+            '\u{8}' | '\u{7f}' => drop(kept.pop()),
+            c => kept.push(c),
+        }
+    }
+    Zeroizing::new(kept.trim().to_owned())
+}
+
+/// While this lives the terminal shows nothing of what is typed, and takes lines of any length: left to itself it cuts them at
+/// 4 KiB, which a JWT may well have.
 struct Silence(Termios);
 
 impl Silence {
@@ -82,7 +95,7 @@ impl Silence {
     fn begin() -> Option<Self> {
         let before = tcgetattr(io::stdin()).ok()?;
         let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
         tcsetattr(io::stdin(), OptionalActions::Flush, &silent).ok()?;
         Some(Silence(before))
     }

@@ -14,7 +14,10 @@ pub mod console;
 pub mod demo;
 pub mod dev;
 pub mod export;
+pub mod get;
 pub mod import;
+pub mod outcome;
+pub mod paint;
 pub mod plugin;
 pub mod relay;
 pub mod report;
@@ -34,6 +37,10 @@ struct Cli {
 enum Command {
     /// Run the server.
     Server(server::Args),
+    /// Get one backup code.
+    Get(Box<get::Args>),
+    /// Say what became of a code.
+    Outcome(Box<outcome::Args>),
     /// Store the backup codes of a file as an account's new set.
     Import(Box<import::Args>),
     /// Move accounts from a stopped server's store into a mounted engine.
@@ -60,12 +67,14 @@ Examples:
   sparekey dev jwt --sub you --aud sparekey      an assertion that the development server accepts
   sparekey import github/acme-owner codes.txt --role on-call --jwt-file token.jwt
   sparekey report posture                        which accounts need attention, the worst first
+  sparekey get github/acme-owner                 one code now; it asks for what it needs
   sparekey audit verify /var/log/sparekey/audit.log
 
 Exit codes:
   0  done
   1  wrong usage, or something on this machine (a file, the configuration, no connection)
-  2  the server, or the check, said no";
+  2  the server, or the check, said no
+  A subcommand that has more says so in its help.";
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -84,6 +93,8 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Server(args) => server::run(args),
+        Command::Get(args) => get::run(*args),
+        Command::Outcome(args) => outcome::run(*args),
         Command::Import(args) => import::run(*args),
         Command::Transfer(args) => transfer::run(*args),
         Command::Relay(args) => relay::run(args),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::account::{Account, Standing};
 use crate::domain::name::AccountName;
 use crate::domain::profile::Profile;
-use crate::domain::set::{Kind, Provider, Set, Slot, Status};
+use crate::domain::set::{Cause, Kind, Provider, Set, Slot, Status};
 use crate::domain::throttle::{Failures, Lock};
 use crate::domain::time::Timestamp;
 
@@ -75,9 +75,11 @@ pub fn active<'a>(account: &'a Account, rules: &Profile, now: Timestamp) -> Opti
     account.live().filter(|set| account.standing(set, rules, now) == Standing::Active)
 }
 
-/// Whether a set is over here and may still be good at its provider.
+/// Whether a set is over here and may still be good at its provider, though it should not be: one that lives on in another mount
+/// should.
 pub fn is_unconfirmed(set: &Set) -> bool {
-    set.kind == Kind::Escrowed && !set.is_live() && matches!(set.provider, Provider::Unconfirmed)
+    let moved = matches!(set.status, Status::Ended(end) if end.cause == Cause::Transferred);
+    set.kind == Kind::Escrowed && !set.is_live() && !moved && matches!(set.provider, Provider::Unconfirmed)
 }
 
 /// The set that is owed.

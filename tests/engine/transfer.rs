@@ -19,7 +19,8 @@ fn name(text: &str) -> AccountName {
 async fn two() -> (Bench, Bench) {
     let (source, target) = (Bench::new().await, Bench::new().await);
     for bench in [&source, &target] {
-        let role = json!({"operations": ["store", "retrieve", "check", "transfer", "enroll", "revoke", "release"]});
+        let role =
+            json!({"operations": ["store", "retrieve", "check", "confirm", "transfer", "enroll", "revoke", "release"]});
         bench.fine("roles/admin", role).await;
     }
     let about = json!({"owner": "platform", "login_name": "acme-owner", "labels": {"tier": "0"}, "protects": ["idp"]});
@@ -86,6 +87,10 @@ async fn everything_goes_along_and_no_code_is_at_both() {
 
     let ended = source.read("accounts/github/acme").await;
     assert_eq!((&ended["sets"][1]["cause"], &ended["sets"][1]["destroyed"]), (&json!("transferred"), &json!(true)));
+    // The provider must not kill codes that live on elsewhere; the set before them is another matter.
+    source.act("confirm/github/acme", json!({"generation": 1})).await;
+    let warnings = source.read("accounts/github/acme").await["warnings"].clone();
+    assert!(!warnings.as_array().unwrap().contains(&json!("unconfirmed")), "{warnings}");
     let refused = source.act("retrieve/github/acme", json!({})).await;
     assert!(refused.error.contains("moved: the account was moved to https://vault.example.com"), "{refused:?}");
 
