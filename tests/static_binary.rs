@@ -17,7 +17,6 @@ use support::signer::Signer;
 use support::vault::Vault;
 
 #[path = "support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with tests that use the rest of it")]
 mod support;
 
 /// The folder that the script made.
