@@ -276,6 +276,15 @@ fn told(faces: &mut Faces, signer: &Signer) {
         "accounts/okta/jane@example.com",
         "config/history?limit=1000",
         "sources/idp",
+        "report/usage?act=retrieve,store&limit=2",
+        "report/usage?after=github/acme:1&subject=alice",
+        "report/usage?from=20&to=10",
+        "report/access?prefix=github",
+        "report/access?limit=1&after=github/",
+        "report/posture?prefix=okta&only=any&soon=1d&unheard=of",
+        "report/posture?only=no-such-word",
+        "report/posture?prefix=okta&after=github/acme",
+        "report/posture?format=xml",
     ] {
         faces.ask("GET", path, None);
     }

@@ -153,7 +153,7 @@ fn sentence(word: &str, row: &Value, words: &[&str]) -> Option<String> {
             let old = &row["unconfirmed"];
             let numbers: Vec<_> = old["generations"].as_array().into_iter().flatten().map(Value::to_string).collect();
             let long = span(old["seconds"].as_u64().unwrap_or(0));
-            format!("generation {} may still work at the provider ({long})", numbers.join(", "))
+            format!("provider may still take generation {} ({long})", numbers.join(", "))
         }
         "stale-review" => format!("a review was due on {}", day(&row["review_by"])),
         "no-profile" => format!("its profile {} does not exist any more", of(&row["profile"])),
