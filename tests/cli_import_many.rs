@@ -106,10 +106,7 @@ fn many_accounts_are_stored_once_however_often_it_runs() {
     let forgotten = run(&server, &scene, &["--map", text(&map), "--yes"]);
     let (out, _) = said(&forgotten);
     assert_eq!(forgotten.status.code(), Some(2), "{out}");
-    assert!(
-        out.contains("5 refused") && out.contains("line 3, team/account-0: refused: known-codes"),
-        "{out}"
-    );
+    assert!(out.contains("5 refused") && out.contains("line 3, team/account-0: refused: known-codes"), "{out}");
     assert_eq!(generations(&scene, 5), vec![Value::from(1); 5]);
 }
 

@@ -16,7 +16,6 @@ use support::signer::{Signer, claims};
 #[path = "inprocess/mod.rs"]
 mod inprocess;
 #[path = "support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with tests that use the rest of it")]
 mod support;
 
 const PASSWORD: &str = "correct horse";
