@@ -26,7 +26,7 @@ pub struct Pool {
 }
 
 impl Default for Pool {
-    /// A pool as wide as the machine, up to [`MOST_AT_WORK`].
+    /// A pool as wide as the machine, up to `MOST_AT_WORK`.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Pool::new(cores.min(MOST_AT_WORK), MOST_WAITING)
