@@ -1,5 +1,6 @@
 # A scheduled job that brings new sets: reads the generation and the enrollment that it must name, stores, confirms that the provider
-# has let go of the old set, and tells of an enrollment that it carried out itself. It sees no code, not even its own again.
+# has let go of the old set, and tells of an enrollment that it carried out itself. No code of an
+# imported set comes back to it; of a profile that issues codes it sees those that it has made, once.
 #
 #   bao policy write backup-codes-rotator plugin-manifest/policies/rotator.hcl
 #

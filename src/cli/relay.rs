@@ -59,7 +59,7 @@ pub struct Args {
     /// Longest event, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = relay::limits().max_body as u64, value_parser = clap::value_parser!(u64).range(1024..=1 << 20))]
     max_body: u64,
-    /// Most connections at once; further ones wait.
+    /// Most connections at once; a further one takes the place of the one that has dawdled for longest.
     #[arg(long, value_name = "COUNT", default_value_t = relay::limits().max_connections as u64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     max_connections: u64,
     /// Most events on their way to vaults at once; further ones are told to come again.

@@ -182,6 +182,13 @@ impl Slot {
             _ => Err(Refusal::SlotSpent(slot.into())),
         }
     }
+    /// The slot without the ciphertext of a code that left: nothing shows it again.
+    pub fn without_code(self) -> Slot {
+        match self {
+            Slot::Dispensed(handout, _) => Slot::Dispensed(handout, None),
+            other => other,
+        }
+    }
     /// Puts the code into a wrapping.
     pub fn wrap(self, slot: u32, handout: Handout, token: [u8; 32]) -> Result<Slot, Refusal> {
         match self {

@@ -136,7 +136,12 @@ fn burn(
 ) -> Result<Decision<Response>> {
     let code = match &want.request.wrap {
         None => {
-            let change = |held: Slot| held.dispense(slot, handout);
+            // A host that wraps the answer has the one copy from then on: ours would be a second one.
+            let kept = want.request.wrap_ttl().is_none();
+            let change = |held: Slot| {
+                let (left, sealed) = held.dispense(slot, handout)?;
+                Ok((if kept { left } else { left.without_code() }, sealed))
+            };
             let sealed = attempt.record.account.change_slot(generation, slot, change)?;
             Some(open(attempt, generation, slot, &sealed)?)
         }
@@ -187,9 +192,13 @@ fn show_again(
             let mut data = facts(attempt, generation, slot, owed, true);
             data.insert("done".to_owned(), json!(true));
             let mut response = Response::data(data);
-            response.warnings.push(
-                "this request was carried out before and its window has closed: the code is not shown again".to_owned(),
-            );
+            let why = match state {
+                Slot::Dispensed(handout, None) if handout.until > attempt.now => {
+                    "its code left wrapped: it is in that wrapping only"
+                }
+                _ => "its window has closed: the code is not shown again",
+            };
+            response.warnings.push(format!("this request was carried out before and {why}"));
             Ok(Decision::Keep(response))
         }
     }

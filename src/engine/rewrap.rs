@@ -127,11 +127,14 @@ pub async fn turn(engine: &Engine, limit: usize) -> Result<bool> {
     }
 }
 
-/// Takes turns until there is nothing more to do at once, `patience` is over or `go_on` says no. For whoever comes by now and then.
-pub async fn go_on_for(engine: &Engine, patience: Duration, go_on: impl Fn() -> bool) -> Result<()> {
-    let end = tokio::time::Instant::now() + patience;
-    while go_on() && turn(engine, TURN).await? && tokio::time::Instant::now() < end {}
-    Ok(())
+impl Engine {
+    /// Goes on with what takes long, a re-wrapping of keys, until there is nothing more to do at once, `patience` is over or `go_on`
+    /// says no. For whoever comes by now and then.
+    pub async fn look_after(&self, patience: Duration, go_on: impl Fn() -> bool) -> Result<()> {
+        let end = tokio::time::Instant::now() + patience;
+        while go_on() && turn(self, TURN).await? && tokio::time::Instant::now() < end {}
+        Ok(())
+    }
 }
 
 /// One at a time: a second caller would only do the same work again.

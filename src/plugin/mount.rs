@@ -10,7 +10,7 @@ use super::storage::HostStorage;
 use crate::auth::Verifier;
 use crate::auth::fetch::HttpsFetch;
 use crate::clock::SystemClock;
-use crate::engine::{Engine, EngineParts, rewrap};
+use crate::engine::{Engine, EngineParts};
 use crate::error::{Error, Result};
 use crate::random::OsRandom;
 
@@ -78,19 +78,19 @@ impl Mount {
         let engine = Arc::new(engine.with_identities(self.identities.clone()));
         Ok(self.slot().get_or_insert(engine).clone())
     }
-    /// What the host's periodic call is for: goes on with a re-wrapping of keys, on the node that may write.
+    /// What the host's periodic call is for: goes on with what takes long, on the node that may write.
     pub async fn look_after(&self, go_on: impl Fn() -> bool) {
         if self.is_read_only() {
             return;
         }
         let rewrapped = match self.engine().await {
-            Ok(engine) => rewrap::go_on_for(&engine, LOOK_AFTER, || go_on() && !self.is_read_only()).await,
+            Ok(engine) => engine.look_after(LOOK_AFTER, || go_on() && !self.is_read_only()).await,
             Err(_) => return,
         };
         if let Err(error) = rewrapped
             && !self.is_read_only()
         {
-            tracing::warn!(mount = self.uuid, ?error, "keys could not be re-wrapped; tried again");
+            tracing::warn!(mount = self.uuid, ?error, "what takes long could not go on; tried again");
         }
     }
     /// Removes some of what is over; nothing on a node that may not write.

@@ -148,11 +148,10 @@ impl Play<'_> {
         self.refused("a code and no role", "verify/desk/jane", "nobody", json!({"code": codes[1]}));
         let wrapping = self.vault.root().header("X-Vault-Wrap-TTL", "60s");
         let body = json!({"role": "desk", "jwt": self.jwt("rotator"), "cas": 1});
-        let wrapped = wrapping.write(&format!("{MOUNT}/sets/desk/jane"), &body).json();
-        if let Some(token) = wrapped["wrap_info"]["token"].as_str() {
-            let more = self.vault.root().write("sys/wrapping/unwrap", &json!({"token": token})).expect(200).data();
-            self.codes.extend(serde_json::from_value::<Vec<String>>(more["codes"].clone()).unwrap());
-        }
+        let wrapped = wrapping.write(&format!("{MOUNT}/sets/desk/jane"), &body).expect(200).json();
+        let token = wrapped["wrap_info"]["token"].as_str().expect("a wrapping token");
+        let more = self.vault.root().write("sys/wrapping/unwrap", &json!({"token": token})).expect(200).data();
+        self.codes.extend(serde_json::from_value::<Vec<String>>(more["codes"].clone()).unwrap());
         self.codes.extend(codes);
         self.codes.push(wrong.to_owned());
     }

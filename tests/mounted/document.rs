@@ -15,6 +15,8 @@ fn the_commands_of_the_document_lead_from_a_bare_vault_to_a_code() {
     let text = fs::read_to_string(root.join("docs/mounting.md")).unwrap();
     let commands = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     assert!(commands.lines().count() <= 10, "in at most ten commands");
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(readme.contains(&format!("```sh\n{commands}```")), "the README shows the same commands");
 
     let vault = Vault::bare();
     let home = vault.dir().join("person");

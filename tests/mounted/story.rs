@@ -81,6 +81,19 @@ fn bao_plays_the_story() {
     assert!(wrapped["data"].is_null(), "{wrapped}");
     assert_eq!(bao.json(1, &["unwrap", token])["data"]["code"], json!(mine[1]));
     bao.run(&["unwrap", token]).refused(400, "wrapping token is not valid or does not exist");
+    // Asked again with its key, what left wrapped is shown to nobody, wrapped or bare: one code, one wrapping.
+    admin("dave");
+    let keyed = ["role=on-call", "jwt=@dave.jwt", "reason=phone lost", "idempotency_key=night"];
+    let ask = |options: &[&'static str]| [&["write"], options, &[retrieve], &keyed[..]].concat();
+    let wrapped = bao.json(1, &ask(&["-wrap-ttl=60s"]));
+    let again = bao.json(1, &ask(&[]));
+    assert_eq!((&again["data"]["done"], &again["data"]["code"]), (&json!(true), &Value::Null), "{again}");
+    assert!(again["warnings"][0].as_str().unwrap().contains("in that wrapping only"), "{again}");
+    let second = bao.json(1, &ask(&["-wrap-ttl=60s"]));
+    let second = bao.json(1, &["unwrap", second["wrap_info"]["token"].as_str().expect("a wrapping token")]);
+    assert_eq!((&second["data"]["done"], &second["data"]["code"]), (&json!(true), &Value::Null), "{second}");
+    let first = bao.json(1, &["unwrap", wrapped["wrap_info"]["token"].as_str().expect("a wrapping token")]);
+    assert_eq!(first["data"]["code"], json!(mine[2]));
 
     // MFA was enrolled again: the event comes without a token, and the old set is over.
     let subject = json!({"format": "email", "email": "jane@example.com"});
@@ -104,7 +117,7 @@ fn bao_plays_the_story() {
     let history = bao.json(1, &["read", "backup-codes/history/okta/jane@example.com", "verify=true"])["data"].clone();
     let entries = history["entries"].as_array().unwrap();
     let acts: Vec<&str> = entries.iter().map(|entry| entry["act"].as_str().unwrap()).collect();
-    assert_eq!(acts, ["store", "retrieve", "retrieve", "event", "store", "retrieve"], "{history}");
+    assert_eq!(acts, ["store", "retrieve", "retrieve", "retrieve", "event", "store", "retrieve"], "{history}");
     assert_eq!(history["verified"], true);
     let actor = &entries[1]["actor"];
     assert_eq!(
@@ -113,7 +126,7 @@ fn bao_plays_the_story() {
     );
     let accessor = vault.root().read("auth/token/lookup-self").data()["accessor"].clone();
     assert_eq!((&actor["accessor"], &entries[1]["remote"]), (&accessor, &json!("127.0.0.1")));
-    assert_eq!(entries[3]["actor"].get("accessor"), None, "the event came without a token");
+    assert_eq!(entries[4]["actor"].get("accessor"), None, "the event came without a token");
 
     // Neither the vault's audit nor its log nor its store knows a code.
     let everything = [vault.audit().into_bytes(), vault.log().into_bytes(), store_bytes(&vault)].concat();

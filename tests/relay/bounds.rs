@@ -143,12 +143,10 @@ fn a_sender_that_dawdles_loses_its_place() {
         relay.push(&some_set()).expect(202);
     }
     assert!(started.elapsed() < Duration::from_secs(10), "an event waited for who dawdles");
-    for mut stream in idle {
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let ended = stream.read(&mut [0; 1]);
-        assert!(
-            matches!(&ended, Ok(0)) || ended.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
-            "{ended:?}"
-        );
-    }
+    idle[0].set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let ended = idle[0].read(&mut [0; 1]);
+    assert!(
+        matches!(&ended, Ok(0)) || ended.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
+        "the one that came first had to go: {ended:?}"
+    );
 }

@@ -10,14 +10,13 @@ use super::super::answer::Refusal;
 use super::super::visit::{Acted, Visit};
 use crate::domain::fields::Fields;
 use crate::engine::config_ledger::Said;
-use crate::engine::rewrap;
 use crate::error::{Error, Result};
 
 impl Host {
     /// Goes on with a re-wrapping that somebody began, for a while. Without it each call to `config/keys/rewrap` goes on.
     pub async fn rewrap(&self, patience: Duration) -> Result<()> {
         match self.unsealed() {
-            Some(open) => rewrap::go_on_for(&open.engine, patience, || !self.is_sealed()).await,
+            Some(open) => open.engine.look_after(patience, || !self.is_sealed()).await,
             None => Ok(()),
         }
     }
