@@ -129,9 +129,11 @@ fn right(prefix: &str, signer: &Signer) -> Value {
             body
         }
         "retrieve" => json!({"role": "on-call", "jwt": assertion("alice"), "reason": "locked out"}),
-        "enroll" | "revoke" | "release" => {
+        "enroll" | "revoke" | "release" | "confirm" => {
             json!({"role": "automation", "jwt": assertion("rotator"), "reason": "because"})
         }
+        "outcome" => json!({"role": "automation", "jwt": assertion("rotator"), "slot": 1, "outcome": "worked"}),
+        "verify" | "check" => json!({"role": "automation", "jwt": assertion("rotator"), "code": "zzzz-9999"}),
         _ => json!({}),
     }
 }
@@ -153,8 +155,10 @@ fn every_operation_of_every_path_answers_the_same() {
     let signer = Signer::es256("k");
     for root in [server.root(), vault.root()] {
         let scene = Scene::with(root.clone(), root.clone(), signer.clone());
-        let role =
-            json!({"operations": ["store", "enroll", "revoke", "release", "transfer", "read", "list", "history"]});
+        let role = json!({"operations": [
+            "store", "outcome", "verify", "check", "enroll", "revoke", "release", "confirm", "transfer", "read", "list",
+            "history",
+        ]});
         root.write(&format!("{MOUNT}/roles/automation"), &role).expect(204);
         scene.store("github/acme", &codes(1, 40), 0).expect(200);
     }
@@ -213,6 +217,7 @@ fn every_operation_of_every_path_answers_the_same() {
         }
     }
     told(&mut faces, &signer);
+    issued(&mut faces, &signer);
     // Good and bad ones, of every kind.
     assert!(faces.asked >= 300, "{}", faces.asked);
     for status in [200, 202, 204, 400, 403, 404, 405] {
@@ -220,6 +225,38 @@ fn every_operation_of_every_path_answers_the_same() {
     }
     println!("{} requests: {:?}", faces.asked, faces.statuses);
     assert!(faces.differences.is_empty(), "of {} requests:\n{}", faces.asked, faces.differences);
+}
+
+/// Sets that are made here, codes presented in vain until the account is locked, and what follows a code. Each act is accepted.
+fn issued(faces: &mut Faces, signer: &Signer) {
+    let body = |over: Value| {
+        let mut body = json!({"role": "automation", "jwt": signer.jwt(&claims(ISSUER, "rotator", AUDIENCE))});
+        body.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
+        body
+    };
+    faces.ask("POST", "profiles/made", Some(&json!({"kind": "issued", "max_failures": 3})));
+    let right = faces.statuses.get(&200).copied().unwrap_or_default();
+    faces.ask("POST", "sets/desk/jane", Some(&body(json!({"profile": "made", "cas": 0}))));
+    faces.ask("POST", "check/desk/jane", Some(&body(json!({"code": "wrong-00000"}))));
+    for _ in 0..4 {
+        faces.ask("POST", "verify/desk/jane", Some(&body(json!({"code": "wrong-00000"}))));
+    }
+    faces.ask("POST", "release/desk/jane", Some(&body(json!({"reason": "known by voice", "unlock": true}))));
+    faces.ask("POST", "sets/desk/joe", Some(&body(json!({"codes": ["bbbb-0001", "bbbb-0002"], "cas": 0}))));
+    let mut on_call = claims(ISSUER, "erin", AUDIENCE);
+    on_call["groups"] = json!(["on-call"]);
+    let retrieve = json!({"role": "on-call", "jwt": signer.jwt(&on_call), "reason": "locked out"});
+    faces.ask("POST", "retrieve/desk/joe", Some(&retrieve));
+    for outcome in ["worked", "refused"] {
+        faces.ask("POST", "outcome/desk/joe", Some(&body(json!({"slot": 1, "outcome": outcome}))));
+    }
+    faces.ask("POST", "check/desk/joe", Some(&body(json!({"code": "bbbb-0002"}))));
+    faces.ask("POST", "revoke/desk/joe", Some(&body(json!({"reason": "left", "cause": "compromise"}))));
+    faces.ask("POST", "confirm/desk/joe", Some(&body(json!({"generation": 1}))));
+    for path in ["accounts/desk/jane", "accounts/desk/joe", "history/desk/joe?verify=true"] {
+        faces.ask("GET", path, None);
+    }
+    assert_eq!(faces.statuses[&200] - right, 17, "each of these is accepted");
 }
 
 /// A story with repeats, events and refusals, picked by hand.

@@ -90,7 +90,25 @@ fn tokens_and_leases_of_the_vault_end_no_set() {
     vault.root().write("sys/leases/revoke-prefix/backup-codes", &json!({})).expect(204);
     short.read("backup-codes/accounts/github/acme").expect(403);
     assert_eq!(scene.read("accounts", "github/acme").expect(200).data()["remaining"], 2);
-    scene.retrieve("github/acme", "bob").expect(200);
+    // Nor do a token that may be used once and one whose time is over.
+    let make = |limits: serde_json::Value| {
+        let mut body = json!({"policies": ["short"], "no_default_policy": true});
+        body.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+        let answer = vault.root().write("auth/token/create", &body).expect(200).json();
+        vault.client().token(answer["auth"]["client_token"].as_str().unwrap())
+    };
+    let once = make(json!({"num_uses": 1}));
+    once.write("backup-codes/retrieve/github/acme", &scene.request("bob")).expect(200);
+    once.read("backup-codes/accounts/github/acme").expect(403);
+    let brief = make(json!({"ttl": "1s"}));
+    let end = Instant::now() + Duration::from_secs(20);
+    while brief.read("backup-codes/accounts/github/acme").status != 403 {
+        assert!(Instant::now() < end, "the token outlives its time");
+        sleep(Duration::from_millis(100));
+    }
+    assert_eq!(scene.read("accounts", "github/acme").expect(200).data()["remaining"], 1);
+    assert_eq!(vault.leases(MOUNT), json!(null));
+    scene.retrieve("github/acme", "carol").expect(200);
 }
 
 #[test]
