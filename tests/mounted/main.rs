@@ -16,6 +16,7 @@ mod example_opentofu;
 mod example_story;
 mod faces;
 mod identity;
+mod import;
 mod life;
 mod manifest;
 mod mounts;
