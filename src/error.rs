@@ -143,6 +143,17 @@ impl StdError for Error {
 /// The result of anything a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// An error and what caused it, in one line.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

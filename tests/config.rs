@@ -65,10 +65,10 @@ const BROKEN: &[(&str, &str)] = &[
     ("storage-of-another-kind.hcl", r#"1: storage.raft: the storage is "redb" or "inmem", not "raft""#),
     ("storage-without-path.hcl", r#"1: storage.redb.path: required: where the store's file lies"#),
     ("storage-twice.hcl", r#"5: storage.redb: a second storage: there is one store"#),
-    ("seal-of-another-kind.hcl", r#"5: seal.awskms: the seal is "shamir" or "static", not "awskms""#),
+    ("seal-of-another-kind.hcl", r#"5: seal.awskms: the seal is "shamir", "static" or "transit", not "awskms""#),
     (
         "seal-key-in-clear.hcl",
-        r#"7: seal.static.current_key: a key is not written into this file, where backups and version control would carry it along: write "env://NAME" or "file://PATH""#,
+        r#"7: seal.static.current_key: a secret is not written into this file, where backups and version control would carry it along: write "env://NAME" or "file://PATH""#,
     ),
     ("seal-key-without-name.hcl", r#"5: seal.static.current_key_id: required: a name for the key, such as "2026-01""#),
     (
@@ -79,6 +79,23 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "seal-environment-without-name.hcl",
         r#"7: seal.static.current_key: env:// must be followed by the name of an environment variable"#,
+    ),
+    (
+        "seal-transit-over-http.hcl",
+        r#"6: seal.transit.address: https, unless that vault is on this machine: token and key travel there"#,
+    ),
+    ("seal-transit-without-token.hcl", r#"5: seal.transit.token: required: "env://NAME" or "file://PATH""#),
+    (
+        "seal-transit-token-in-clear.hcl",
+        r#"7: seal.transit.token: a secret is not written into this file, where backups and version control would carry it along: write "env://NAME" or "file://PATH""#,
+    ),
+    (
+        "seal-transit-unverified.hcl",
+        r#"9: seal.transit.tls_skip_verify: not supported: whoever stands between would learn the key; name the authority as tls_ca_cert"#,
+    ),
+    (
+        "seal-transit-key-with-slash.hcl",
+        r#"8: seal.transit.mount_path: 1 to 128 letters, digits, "_", "." or "-", in segments joined by "/""#,
     ),
     ("seal-shamir-with-words.hcl", r#"6: seal.shamir.shares: unknown: nothing is set in this block"#),
     ("interpolation.hcl", r#"5: api_addr: "${…}" is not supported: write the value out"#),
@@ -288,6 +305,7 @@ fn every_word_that_is_known_is_documented() {
         format!("{base}listener \"tcp\" {{\n  tls_disable = true\n  qqqqqqqqqqqq = 1\n}}\n"),
         format!("storage \"redb\" {{\n  path = \"a\"\n  qqqqqqqqqqqq = 1\n}}\n{listener}"),
         format!("{base}{listener}seal \"static\" {{\n  {key}\n  qqqqqqqqqqqq = 1\n}}\n"),
+        format!("{base}{listener}seal \"transit\" {{\n  qqqqqqqqqqqq = 1\n}}\n"),
         format!("{base}{listener}audit \"file\" \"a\" {{\n  file_path = \"a\"\n  qqqqqqqqqqqq = 1\n}}\n"),
         format!("{base}{listener}audit \"socket\" \"a\" {{\n  address = \"a:1\"\n  qqqqqqqqqqqq = 1\n}}\n"),
         format!("{base}{listener}telemetry {{\n  qqqqqqqqqqqq = 1\n}}\n"),

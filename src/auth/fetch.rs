@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// Largest answer that is read.
 pub const MAX_BODY: usize = 512 * 1024;
@@ -78,16 +78,6 @@ async fn get(url: String, ca_pem: Option<String>) -> std::result::Result<Vec<u8>
     }
     let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(|error| error.to_string())?;
     Ok(body.to_bytes().to_vec())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 fn tls(ca_pem: Option<&str>) -> Result<ClientConfig> {

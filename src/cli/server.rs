@@ -148,6 +148,7 @@ impl Server {
             StorageChoice::Redb { path } => (Arc::new(Redb::open(path).map_err(Failure::new)?), "redb"),
         };
         let seal = Seal::new(config.seal.load().map_err(Failure::new)?, Arc::clone(&storage), random.clone());
+        let waits = seal.asks_elsewhere();
         let initialized = seal.initialized().await.map_err(|error| Failure::of("seal", &error))?;
         let clock = Arc::new(SystemClock);
         let host = Host::new(HostParts {
@@ -171,7 +172,12 @@ impl Server {
                 development.furnish(&host, address).await?;
             }
             None if initialized => {
-                host.start().await.map_err(|error| Failure::of("the store does not unseal", &error))?;
+                match host.start().await {
+                    Ok(()) => {}
+                    // It may come back: then the server unseals without anybody's help.
+                    Err(error) if waits => tracing::warn!(?error, "sealed: the vault that unseals gave no key"),
+                    Err(error) => return Err(Failure::of("the store does not unseal", &error)),
+                }
             }
             None => tracing::warn!("not initialised: run `bao operator init`, or PUT /v1/sys/init"),
         }
@@ -189,11 +195,14 @@ impl Server {
             reloaders.extend(tls.clone());
             serving.spawn(serve(socket, tls, Arc::clone(&self.host), limits, stopped.clone()));
         }
+        let host = Arc::clone(&self.host);
+        let attending = tokio::spawn(async move { host.attend_seal().await });
         while signals.next().await == Signal::Reload {
             reload(&self.host, &reloaders).await;
         }
         tracing::info!("ending: no new connections; requests under way are finished");
         stop.send_replace(true);
+        attending.abort();
         let drained = async {
             while serving.join_next().await.is_some() {}
             self.host.shut_down(SHUT_DOWN).await;

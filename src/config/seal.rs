@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
+mod transit;
+
+pub use transit::TransitChoice;
+
 use super::ConfigError;
 use super::section::{Given, Section};
 use crate::crypto::secret::Key;
@@ -22,7 +26,12 @@ pub enum SealChoice {
         /// The key before it, while a store is carried over.
         previous: Option<KeyName>,
     },
+    /// Another vault.
+    Transit(Box<TransitChoice>),
 }
+
+/// Where a value stands: file, line, field.
+type Place = (String, usize, String);
 
 /// A key's name and where its bytes come from.
 #[derive(Debug, Clone)]
@@ -31,7 +40,7 @@ pub struct KeyName {
     pub id: String,
     /// Where it comes from.
     pub source: KeySource,
-    place: Box<(String, usize, String)>,
+    place: Box<Place>,
 }
 
 impl PartialEq for KeyName {
@@ -61,6 +70,7 @@ impl SealChoice {
                 current: current.load()?,
                 previous: previous.as_ref().map(KeyName::load).transpose()?,
             })),
+            SealChoice::Transit(choice) => choice.load().map(|transit| SealConfig::Transit(Box::new(transit))),
         }
     }
 }
@@ -70,26 +80,36 @@ const MAX_KEY_FILE: u64 = 256;
 
 impl KeyName {
     fn load(&self) -> Result<NamedKey, ConfigError> {
-        let (file, line, field) = &*self.place;
-        let error = |what: std::fmt::Arguments| ConfigError::new(file, *line, field, what);
-        let bytes = match &self.source {
+        let mut bytes = self.source.read(&self.place, MAX_KEY_FILE)?;
+        let key: Key = parse_key(std::mem::take(&mut *bytes)).ok_or_else(|| {
+            error_at(&self.place, format_args!("{} is not 32 bytes, raw, in base64 or in hexadecimal", self.source))
+        })?;
+        Ok(NamedKey { id: self.id.clone(), key })
+    }
+}
+
+fn error_at((file, line, field): &Place, what: std::fmt::Arguments) -> ConfigError {
+    ConfigError::new(file, *line, field, what)
+}
+
+impl KeySource {
+    /// What is there, up to `max` bytes and one more. An error names the place, never a byte of the secret.
+    fn read(&self, place: &Place, max: u64) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+        match self {
             KeySource::Env(name) => {
                 let value = std::env::var_os(name)
-                    .ok_or_else(|| error(format_args!("the environment variable {name} is not set")))?;
-                value.into_encoded_bytes()
+                    .ok_or_else(|| error_at(place, format_args!("the environment variable {name} is not set")))?;
+                Ok(Zeroizing::new(value.into_encoded_bytes()))
             }
             KeySource::File(path) => {
-                let unreadable = |cause: std::io::Error| error(format_args!("{}: {cause}", path.display()));
-                let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE as usize + 1));
+                // Grown once: a reallocation would leave a copy behind.
+                let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(max).unwrap_or(0) + 1));
                 std::fs::File::open(path)
-                    .and_then(|file| file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes))
-                    .map_err(unreadable)?;
-                std::mem::take(&mut *bytes)
+                    .and_then(|file| file.take(max + 1).read_to_end(&mut bytes))
+                    .map_err(|cause| error_at(place, format_args!("{}: {cause}", path.display())))?;
+                Ok(bytes)
             }
-        };
-        let key: Key = parse_key(bytes)
-            .ok_or_else(|| error(format_args!("{} is not 32 bytes, raw, in base64 or in hexadecimal", self.source)))?;
-        Ok(NamedKey { id: self.id.clone(), key })
+        }
     }
 }
 
@@ -138,9 +158,10 @@ pub(super) fn read(top: &Section<'_>) -> Result<SealChoice, ConfigError> {
             };
             Ok(SealChoice::Static { current, previous })
         }
+        ["transit"] => transit::read(&section).map(|choice| SealChoice::Transit(Box::new(choice))),
         other => {
             let name = other.first().copied().unwrap_or_default();
-            Err(section.error("", format_args!("the seal is \"shamir\" or \"static\", not {name:?}")))
+            Err(section.error("", format_args!("the seal is \"shamir\", \"static\" or \"transit\", not {name:?}")))
         }
     }
 }
@@ -166,9 +187,9 @@ fn key_source<'a>(section: &Section<'a>, word: &'static str) -> Result<Option<(K
     match text.strip_prefix("file://") {
         Some("") => Err(given.error("file:// must be followed by a path, such as file:///run/secrets/seal-key")),
         Some(path) => Ok(Some((KeySource::File(PathBuf::from(path)), given))),
-        // The text itself is not repeated: it may be the key.
+        // The text itself is not repeated: it may be the secret.
         None => Err(given.error(
-            "a key is not written into this file, where backups and version control would carry it along: write \
+            "a secret is not written into this file, where backups and version control would carry it along: write \
              \"env://NAME\" or \"file://PATH\"",
         )),
     }

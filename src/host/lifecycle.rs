@@ -32,6 +32,9 @@ pub struct Birth {
 /// Longest wait for writes at work before the barrier is sealed under them.
 const SEAL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How soon another vault that did not unseal is asked again.
+const SEAL_RETRY: Duration = Duration::from_secs(5);
+
 impl Host {
     /// Unseals if the seal can do so by itself. A store that is not initialised, or under Shamir, stays as it is.
     pub async fn start(&self) -> Result<()> {
@@ -41,6 +44,27 @@ impl Host {
             Some(root) => self.open(root).await,
             None => Ok(()),
         }
+    }
+
+    /// Unseals as [`Host::start`] does, again and again until it succeeds or somebody else unsealed; then keeps alive what the
+    /// seal needs of another vault. Over at once where no other vault is asked.
+    pub async fn attend_seal(&self) {
+        if !self.seal.asks_elsewhere() {
+            return;
+        }
+        while self.is_sealed() {
+            match self.start().await {
+                // Not initialised yet.
+                Ok(()) if self.is_sealed() => tokio::time::sleep(SEAL_RETRY).await,
+                Ok(()) => tracing::info!("unsealed"),
+                Err(error) => {
+                    let again = SEAL_RETRY.as_secs();
+                    tracing::warn!(?error, "still sealed; tried again in {again} seconds");
+                    tokio::time::sleep(SEAL_RETRY).await;
+                }
+            }
+        }
+        self.seal.keep().await;
     }
 
     /// Makes the root key, the keyring and the root token in one commit: a crash leaves all of them or none. Stays sealed under

@@ -26,6 +26,7 @@ pub struct Setup {
     shares: u8,
     threshold: u8,
     static_seal: bool,
+    seal: Option<String>,
     log_level: &'static str,
     extra: String,
     initialized: bool,
@@ -37,6 +38,7 @@ impl Default for Setup {
             shares: 1,
             threshold: 1,
             static_seal: false,
+            seal: None,
             log_level: "info",
             extra: String::new(),
             initialized: true,
@@ -48,6 +50,11 @@ impl Setup {
     /// A static seal, so that the server unseals itself at every start.
     pub fn static_seal(mut self) -> Self {
         self.static_seal = true;
+        self
+    }
+    /// This block of the configuration as a seal that unseals by itself.
+    pub fn seal(mut self, block: String) -> Self {
+        self.seal = Some(block);
         self
     }
     /// Shamir shares of the root key.
@@ -73,7 +80,9 @@ impl Setup {
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
-        let seal = if self.static_seal {
+        let seal = if let Some(block) = &self.seal {
+            block.clone()
+        } else if self.static_seal {
             let key = hex::encode([super::signer::fresh(), super::signer::fresh(), super::signer::fresh()].concat());
             fs::write(dir.path().join("seal.key"), &key[..64]).expect("a seal key");
             let key = dir.path().join("seal.key");
@@ -92,7 +101,7 @@ impl Setup {
         };
         server.boot();
         if self.initialized {
-            server.initialize(self.static_seal, self.shares, self.threshold);
+            server.initialize(self.static_seal || self.seal.is_some(), self.shares, self.threshold);
         }
         server
     }
@@ -202,6 +211,10 @@ impl Server {
             }
         }
         self.until("unsealed", |health| health == 200);
+    }
+    /// Another seal block from the next start on.
+    pub fn reseal(&mut self, block: String) {
+        self.config.seal = block;
     }
     /// Starts the process and waits until it answers.
     pub fn boot(&mut self) {

@@ -4,7 +4,10 @@
 use base64::Engine as _;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::record::{Holder, Record};
+use super::{Opened, sealed};
 use crate::crypto::secret::Key;
+use crate::error::Result;
 
 /// A key and its name.
 pub struct NamedKey {
@@ -20,6 +23,33 @@ pub struct StaticKeys {
     pub current: NamedKey,
     /// Opened the store so far; it is wrapped anew under the current key at the next start.
     pub previous: Option<NamedKey>,
+}
+
+/// Opens the root key; under the previous key, it is to be wrapped by the current one from now on.
+pub(super) fn open(keys: &StaticKeys, key_id: &str, record: &Record) -> Result<Opened> {
+    let StaticKeys { current, previous } = keys;
+    if key_id == current.id {
+        return unwrap(record, current).map(|root| Opened { root, renewed: None });
+    }
+    let Some(previous) = previous.as_ref().filter(|previous| previous.id == key_id) else {
+        return Err(sealed(format!(
+            "the store is sealed under key id {key_id:?}, the configuration names {:?}: give that key as previous_key",
+            current.id
+        )));
+    };
+    let root = unwrap(record, previous)?;
+    let holder = Holder::Static { key_id: current.id.clone(), recovery: record.holder.recovery().cloned() };
+    let unseal_key = Key::from_bytes(Zeroizing::new(*current.key.bytes()));
+    Ok(Opened { root, renewed: Some((holder, unseal_key)) })
+}
+
+fn unwrap(record: &Record, key: &NamedKey) -> Result<Key> {
+    record.unwrap(&key.key).ok_or_else(|| {
+        sealed(format!(
+            "the key named {:?} does not open the seal record: it is another key, or the record was altered",
+            key.id
+        ))
+    })
 }
 
 /// Reads a key: 32 raw bytes, or their base64 (either alphabet, padded or not) or hexadecimal text, with white space around it.

@@ -4,7 +4,7 @@ use super::record::{self, Holder, KEY, Quorum, Record, Recovery};
 use super::{Seal, SealConfig, Share, StaticKeys, shamir};
 use crate::crypto::secret::Key;
 use crate::error::{Error, Result};
-use crate::random;
+use crate::random::{self, Random};
 use crate::storage::{PutError, Write};
 
 /// How many shares an initialisation asks for; all zero where a client says nothing.
@@ -14,9 +14,9 @@ pub struct InitShares {
     pub shares: u64,
     /// Unseal shares needed (`secret_threshold`), Shamir only.
     pub threshold: u64,
-    /// Recovery shares (`recovery_shares`), static only.
+    /// Recovery shares (`recovery_shares`), not under Shamir.
     pub recovery_shares: u64,
-    /// Recovery shares needed (`recovery_threshold`), static only.
+    /// Recovery shares needed (`recovery_threshold`), not under Shamir.
     pub recovery_threshold: u64,
 }
 
@@ -24,7 +24,7 @@ pub struct InitShares {
 pub struct Initialised {
     /// The root key.
     pub root: Key,
-    /// Unseal shares under Shamir, recovery shares (possibly none) under a static seal.
+    /// Unseal shares under Shamir, else recovery shares (possibly none).
     pub keys: Vec<Share>,
 }
 
@@ -47,28 +47,24 @@ impl Seal {
         let random = &*self.random;
         let id = random::bytes(random);
         let root = Key::generate(random);
-        let (record, keys) = match &self.config {
+        let unseal_key = Key::generate(random);
+        let (holder, unseal_key, keys) = match &self.config {
             SealConfig::Shamir => {
                 let quorum = quorum.ok_or_else(|| Error::internal("a Shamir seal without shares"))?;
-                let unseal_key = Key::generate(random);
                 let keys = shamir::split(&unseal_key, quorum, random)?;
-                (Record::wrap(id, Holder::Shamir(quorum), &root, &unseal_key, random).map_err(Error::internal)?, keys)
+                (Holder::Shamir(quorum), &unseal_key, keys)
             }
             SealConfig::Static(StaticKeys { current, .. }) => {
-                let (recovery, keys) = match quorum {
-                    None => (None, Vec::new()),
-                    Some(quorum) => {
-                        let recovery_key = Key::generate(random);
-                        let check = record::recovery_check(&id, &root, &recovery_key)
-                            .ok_or_else(|| Error::internal("the recovery check could not be derived"))?;
-                        let keys = shamir::split(&recovery_key, quorum, random)?;
-                        (Some(Recovery { quorum, check: check.into() }), keys)
-                    }
-                };
-                let holder = Holder::Static { key_id: current.id.clone(), recovery };
-                (Record::wrap(id, holder, &root, &current.key, random).map_err(Error::internal)?, keys)
+                let (recovery, keys) = recovery(quorum, &id, &root, random)?;
+                (Holder::Static { key_id: current.id.clone(), recovery }, &current.key, keys)
+            }
+            SealConfig::Transit(transit) => {
+                let (recovery, keys) = recovery(quorum, &id, &root, random)?;
+                let ciphertext = transit.wrap(&unseal_key).await?;
+                (Holder::Transit { key: transit.key().to_string(), ciphertext, recovery }, &unseal_key, keys)
             }
         };
+        let record = Record::wrap(id, holder, &root, unseal_key, random).map_err(Error::internal)?;
         let mut writes = vec![Write::create(KEY, record.encode().map_err(Error::internal)?, random)];
         writes.extend(also(&root)?);
         match self.storage.put_all(writes).await {
@@ -76,17 +72,15 @@ impl Seal {
             Err(PutError::Conflict { index: 0 }) => return Err(already()),
             Err(error) => return Err(Error::internal(error)),
         }
-        self.state().quorum = record.quorum();
+        self.state().quorum = record.holder.quorum();
         Ok(Initialised { root, keys })
     }
 
     fn quorum_for(&self, given: InitShares) -> Result<Option<Quorum>> {
         let unseal = [("secret_shares", given.shares), ("secret_threshold", given.threshold)];
         let recovery = [("recovery_shares", given.recovery_shares), ("recovery_threshold", given.recovery_threshold)];
-        let (foreign, kind) = match self.config {
-            SealConfig::Shamir => (recovery, "shamir"),
-            SealConfig::Static(_) => (unseal, "static"),
-        };
+        let kind = self.config.kind();
+        let foreign = if matches!(self.config, SealConfig::Shamir) { recovery } else { unseal };
         let foreign: Vec<&str> = foreign.iter().filter(|(_, number)| *number != 0).map(|(name, _)| *name).collect();
         if !foreign.is_empty() {
             return Err(Error::invalid(format!("parameters {} not applicable to seal type {kind}", foreign.join(","))));
@@ -95,12 +89,27 @@ impl Seal {
             (SealConfig::Shamir, ..) => Quorum::parse(given.shares, given.threshold)
                 .map(Some)
                 .map_err(|what| Error::invalid(format!("invalid seal configuration: {what}"))),
-            (SealConfig::Static(_), 0, 0) => Ok(None),
-            (SealConfig::Static(_), shares, threshold) => Quorum::parse(shares, threshold)
+            (_, 0, 0) => Ok(None),
+            (_, shares, threshold) => Quorum::parse(shares, threshold)
                 .map(Some)
                 .map_err(|what| Error::invalid(format!("invalid recovery configuration: {what}"))),
         }
     }
+}
+
+/// Recovery shares where a quorum is asked for, and how they are recognised later.
+fn recovery(
+    quorum: Option<Quorum>,
+    id: &[u8; 16],
+    root: &Key,
+    random: &dyn Random,
+) -> Result<(Option<Recovery>, Vec<Share>)> {
+    let Some(quorum) = quorum else { return Ok((None, Vec::new())) };
+    let key = Key::generate(random);
+    let check = record::recovery_check(id, root, &key)
+        .ok_or_else(|| Error::internal("the recovery check could not be derived"))?;
+    let shares = shamir::split(&key, quorum, random)?;
+    Ok((Some(Recovery { quorum, check: check.into() }), shares))
 }
 
 fn already() -> Error {

@@ -1,4 +1,5 @@
-//! Seals: who holds the key that opens the root key. Under `shamir` people do, a share each; under `static` the machine does.
+//! Seals: who holds the key that opens the root key. Under `shamir` people do, a share each; under `static` the machine does;
+//! under `transit` another vault does.
 //!
 //! The root key never leaves this module except by [`Progress::Root`], [`Initialised`] and [`Seal::auto_unseal`]; the host
 //! opens the keyring with it.
@@ -16,13 +17,15 @@ mod record;
 mod shamir;
 #[cfg(test)]
 mod tests;
+mod transit;
 
 pub use fixed::{NamedKey, StaticKeys, parse_key};
 pub use initialise::{InitShares, Initialised};
 pub use record::KEY;
 pub use shamir::{Share, parse_share};
+pub use transit::{Transit, TransitKey};
 
-use record::{Broken, Holder, Quorum, Record, Recovery};
+use record::{Broken, Holder, Quorum, Record};
 use shamir::Attempt;
 
 /// Which seal the configuration names.
@@ -31,14 +34,27 @@ pub enum SealConfig {
     Shamir,
     /// A key from the environment or a file; the store unseals by itself.
     Static(StaticKeys),
+    /// Another vault's transit engine; the store unseals by itself while that vault answers.
+    Transit(Box<Transit>),
+}
+
+impl SealConfig {
+    /// `shamir`, `static` or `transit`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            SealConfig::Shamir => "shamir",
+            SealConfig::Static(_) => "static",
+            SealConfig::Transit(_) => "transit",
+        }
+    }
 }
 
 /// What `sys/seal-status` says of the seal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealStatus {
-    /// `shamir` or `static`.
+    /// `shamir`, `static` or `transit`.
     pub kind: &'static str,
-    /// Shares needed; recovery shares under a static seal. Zero before initialisation.
+    /// Shares needed; recovery shares under a seal that opens by itself. Zero before initialisation.
     pub t: u8,
     /// Shares in all, likewise.
     pub n: u8,
@@ -87,17 +103,13 @@ impl Seal {
     /// The seal as of the last time its record was read (by [`Seal::initialized`], for one).
     pub fn status(&self) -> SealStatus {
         let state = self.state();
-        let (kind, recovery) = match self.config {
-            SealConfig::Shamir => ("shamir", false),
-            SealConfig::Static(_) => ("static", true),
-        };
         SealStatus {
-            kind,
+            kind: self.config.kind(),
             t: state.quorum.map_or(0, |quorum| quorum.threshold),
             n: state.quorum.map_or(0, |quorum| quorum.shares),
             progress: state.attempt.progress(),
             nonce: state.attempt.nonce().to_owned(),
-            recovery,
+            recovery: !matches!(self.config, SealConfig::Shamir),
         }
     }
 
@@ -105,9 +117,10 @@ impl Seal {
     pub async fn unseal(&self, share: &[u8]) -> Result<Progress> {
         let (record, _) = self.record().await?.ok_or_else(|| Error::invalid("Vault is not initialized"))?;
         let Holder::Shamir(quorum) = record.holder else {
-            return Err(Error::invalid(
-                "seal type static unseals by itself and takes no shares; recovery keys do not unseal",
-            ));
+            let kind = self.config.kind();
+            return Err(Error::invalid(format!(
+                "seal type {kind} unseals by itself and takes no shares; recovery keys do not unseal"
+            )));
         };
         let given = self.state().attempt.add(share, quorum.threshold, &*self.random)?;
         match given {
@@ -125,23 +138,23 @@ impl Seal {
     }
 
     /// Opens the root key without anybody's help: `None` under Shamir or before initialisation. A store that the previous key
-    /// wrapped is wrapped anew under the current one.
+    /// wrapped, or an older version of the other vault's key, is wrapped anew under the current one.
     pub async fn auto_unseal(&self) -> Result<Option<Key>> {
-        let SealConfig::Static(StaticKeys { current, previous }) = &self.config else { return Ok(None) };
-        let Some((record, revision)) = self.record().await? else { return Ok(None) };
-        let Holder::Static { key_id, .. } = &record.holder else { return Ok(None) };
-        if *key_id == current.id {
-            return open(&record, current).map(Some);
+        if matches!(self.config, SealConfig::Shamir) {
+            return Ok(None);
         }
-        let Some(previous) = previous.as_ref().filter(|previous| previous.id == *key_id) else {
-            return Err(sealed(format!(
-                "the store is sealed under key id {key_id:?}, the configuration names {:?}: give that key as previous_key",
-                current.id
-            )));
+        let Some((record, revision)) = self.record().await? else { return Ok(None) };
+        let opened = match (&self.config, &record.holder) {
+            (SealConfig::Static(keys), Holder::Static { key_id, .. }) => fixed::open(keys, key_id, &record),
+            (SealConfig::Transit(transit), Holder::Transit { key, ciphertext, .. }) => {
+                transit.open(key, ciphertext, &record).await
+            }
+            _ => return Ok(None),
         };
-        let root = open(&record, previous)?;
-        let rewrapped = record.rewrap(&current.id, &root, &current.key, &*self.random).map_err(Error::internal)?;
-        let value = rewrapped.encode().map_err(Error::internal)?;
+        let Opened { root, renewed } = opened?;
+        let Some((holder, unseal_key)) = renewed else { return Ok(Some(root)) };
+        let renewed = record.rewrap(holder, &root, &unseal_key, &*self.random).map_err(Error::internal)?;
+        let value = renewed.encode().map_err(Error::internal)?;
         let write = Write::put(KEY, crate::storage::Expect::At(revision), value, &*self.random);
         match self.storage.put_all(vec![write]).await {
             // Another node was first: it holds the same keys, and the root key is the same.
@@ -150,25 +163,37 @@ impl Seal {
         }
     }
 
+    /// Whether another vault must answer before the store unseals.
+    pub fn asks_elsewhere(&self) -> bool {
+        matches!(self.config, SealConfig::Transit(_))
+    }
+
+    /// Keeps what the seal needs of another vault alive for as long as the future is polled: its token. At once over where
+    /// there is nothing to keep.
+    pub async fn keep(&self) {
+        if let SealConfig::Transit(transit) = &self.config {
+            transit.keep_token().await;
+        }
+    }
+
     /// Whether these recovery shares are a quorum of the ones given out at initialisation. Needs the root key, so the store
     /// must be unsealed.
     pub async fn is_recovery_quorum(&self, root: &Key, shares: &[Share]) -> Result<bool> {
         use subtle::ConstantTimeEq;
         let Some((record, _)) = self.record().await? else { return Ok(false) };
-        let Holder::Static { recovery: Some(Recovery { quorum, check }), .. } = &record.holder else {
-            return Ok(false);
-        };
+        let Some(recovery) = record.holder.recovery() else { return Ok(false) };
+        let quorum = recovery.quorum;
         if shares.len() < usize::from(quorum.threshold) || shares.len() > usize::from(quorum.shares) {
             return Ok(false);
         }
         let found = shamir::combine(shares).and_then(|key| record::recovery_check(&record.id, root, &key));
-        Ok(found.is_some_and(|found| bool::from(found.ct_eq(&**check))))
+        Ok(found.is_some_and(|found| bool::from(found.ct_eq(&*recovery.check))))
     }
 
     /// Whether `shares` are a quorum of those who may open the store: unseal shares under Shamir, else recovery shares.
     pub async fn proves_quorum(&self, root: &Key, shares: &[Share]) -> Result<bool> {
         use subtle::ConstantTimeEq;
-        if let SealConfig::Static(_) = self.config {
+        if !matches!(self.config, SealConfig::Shamir) {
             return self.is_recovery_quorum(root, shares).await;
         }
         let Some((record, _)) = self.record().await? else { return Ok(false) };
@@ -187,12 +212,13 @@ impl Seal {
             Some(Found::Unchanged) | None => return Err(Error::internal("the store did not answer the read")),
         };
         let record = Record::decode(&bytes).map_err(corrupt)?;
-        match (&self.config, &record.holder) {
-            (SealConfig::Shamir, Holder::Shamir(_)) | (SealConfig::Static(_), Holder::Static { .. }) => {}
-            (SealConfig::Shamir, Holder::Static { .. }) => return Err(other_kind("static", "shamir")),
-            (SealConfig::Static(_), Holder::Shamir(_)) => return Err(other_kind("shamir", "static")),
+        let (stored, configured) = (record.holder.kind(), self.config.kind());
+        if stored != configured {
+            return Err(sealed(format!(
+                "the store was initialised with seal \"{stored}\", the configuration says seal \"{configured}\": name the former one"
+            )));
         }
-        self.state().quorum = record.quorum();
+        self.state().quorum = record.holder.quorum();
         Ok(Some((record, revision)))
     }
 
@@ -201,34 +227,16 @@ impl Seal {
     }
 }
 
-impl Record {
-    fn quorum(&self) -> Option<Quorum> {
-        match &self.holder {
-            Holder::Shamir(quorum) => Some(*quorum),
-            Holder::Static { recovery, .. } => recovery.as_ref().map(|recovery| recovery.quorum),
-        }
-    }
+/// The root key, and how its record is to be wrapped from now on if not as it was.
+struct Opened {
+    root: Key,
+    renewed: Option<(Holder, Key)>,
 }
 
 const WRONG_SHARES: &str = "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message authentication failed";
 
-fn open(record: &Record, key: &NamedKey) -> Result<Key> {
-    record.unwrap(&key.key).ok_or_else(|| {
-        sealed(format!(
-            "the key named {:?} does not open the seal record: it is another key, or the record was altered",
-            key.id
-        ))
-    })
-}
-
 fn corrupt(broken: Broken) -> Error {
     Error::internal(StorageError::Corrupt { key: KEY.to_owned(), source: Box::new(broken) })
-}
-
-fn other_kind(stored: &str, configured: &str) -> Error {
-    sealed(format!(
-        "the store was initialised with seal \"{stored}\", the configuration says seal \"{configured}\": name the former one"
-    ))
 }
 
 /// A reason to stay sealed that only the operator may read.

@@ -37,6 +37,44 @@ pub(super) enum Holder {
         #[n(1)]
         recovery: Option<Recovery>,
     },
+    /// Another vault: it has wrapped the unseal key, and only it can unwrap that.
+    #[n(2)]
+    Transit {
+        /// The transit engine's mount and its key: `transit/sparekey`.
+        #[n(0)]
+        key: String,
+        /// The unseal key as that vault wrapped it: `vault:v1:…`. Altered, it gives another key or none.
+        #[n(1)]
+        ciphertext: String,
+        /// How recovery keys are checked, if there are any.
+        #[n(2)]
+        recovery: Option<Recovery>,
+    },
+}
+
+impl Holder {
+    /// `shamir`, `static` or `transit`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Holder::Shamir(_) => "shamir",
+            Holder::Static { .. } => "static",
+            Holder::Transit { .. } => "transit",
+        }
+    }
+    /// How recovery keys are checked, if there are any.
+    pub const fn recovery(&self) -> Option<&Recovery> {
+        match self {
+            Holder::Shamir(_) => None,
+            Holder::Static { recovery, .. } | Holder::Transit { recovery, .. } => recovery.as_ref(),
+        }
+    }
+    /// The quorum of the unseal shares, else of the recovery shares.
+    pub fn quorum(&self) -> Option<Quorum> {
+        match self {
+            Holder::Shamir(quorum) => Some(*quorum),
+            Holder::Static { .. } | Holder::Transit { .. } => self.recovery().map(|recovery| recovery.quorum),
+        }
+    }
 }
 
 /// How many shares there are and how many are needed.
@@ -97,13 +135,9 @@ impl Record {
         let wrapped = ByteVec::from(buffer.to_vec());
         Ok(Record { format: FORMAT, id: id.into(), holder, nonce: nonce.into(), wrapped })
     }
-    /// The same root key in the same place, wrapped by another key under another name.
-    pub fn rewrap(&self, key_id: &str, root: &Key, unseal_key: &Key, random: &dyn Random) -> Result<Self, Broken> {
-        let recovery = match &self.holder {
-            Holder::Static { recovery, .. } => recovery.clone(),
-            Holder::Shamir(_) => return Err(Broken("is held by shares, not by a named key")),
-        };
-        Self::wrap(*self.id, Holder::Static { key_id: key_id.to_owned(), recovery }, root, unseal_key, random)
+    /// The same root key in the same place, wrapped by `unseal_key` for another holder.
+    pub fn rewrap(&self, holder: Holder, root: &Key, unseal_key: &Key, random: &dyn Random) -> Result<Self, Broken> {
+        Self::wrap(*self.id, holder, root, unseal_key, random)
     }
     /// Opens the root key; `None` if the key is not the one, or anything in the record was altered.
     pub fn unwrap(&self, unseal_key: &Key) -> Option<Key> {
@@ -134,11 +168,7 @@ impl Record {
         if decoder.position() != bytes.len() {
             return Err(Broken("has bytes after its end"));
         }
-        let quorum = match &record.holder {
-            Holder::Shamir(quorum) => Some(*quorum),
-            Holder::Static { recovery, .. } => recovery.as_ref().map(|recovery| recovery.quorum),
-        };
-        if quorum.is_some_and(|quorum| !quorum.is_possible()) {
+        if record.holder.quorum().is_some_and(|quorum| !quorum.is_possible()) {
             return Err(Broken("states an impossible number of shares"));
         }
         if record.wrapped.len() != ROOT_LEN + TAG_LEN {
@@ -181,11 +211,12 @@ fn cipher(key: &Key) -> Aes256Gcm {
 
 /// The associated data of the wrap.
 fn place(id: &[u8; 16], holder: &Holder) -> Label {
-    match holder {
-        Holder::Shamir(quorum) => labels::seal_root(id, "shamir", (quorum.shares, quorum.threshold), "", &[]),
-        Holder::Static { key_id, recovery: None } => labels::seal_root(id, "static", (0, 0), key_id, &[]),
-        Holder::Static { key_id, recovery: Some(Recovery { quorum, check }) } => {
-            labels::seal_root(id, "static", (quorum.shares, quorum.threshold), key_id, &**check)
-        }
-    }
+    let key = match holder {
+        Holder::Shamir(_) => "",
+        Holder::Static { key_id, .. } => key_id,
+        Holder::Transit { key, .. } => key,
+    };
+    let (shares, threshold) = holder.quorum().map_or((0, 0), |quorum| (quorum.shares, quorum.threshold));
+    let check = holder.recovery().map_or(&[][..], |recovery| &recovery.check[..]);
+    labels::seal_root(id, holder.kind(), (shares, threshold), key, check)
 }

@@ -1,0 +1,8 @@
+storage "inmem" {}
+listener "tcp" {
+  tls_disable = true
+}
+seal "transit" {
+  address = "https://vault.example.com:8200"
+  key_name = "sparekey"
+}
