@@ -126,7 +126,11 @@ fn every_path_of_the_host_is_in_the_reference() {
 const SEALED: &[(&str, &str, &str)] = &[
     ("GET sys/health", "sys/health", "Tell by its status how the server is: 200, 501 not initialised, 503 sealed."),
     ("GET sys/seal-status", "sys/seal-status", "Tell of the seal and of the shares given so far."),
-    ("GET sys/leader", "sys/leader", "Say that there is no cluster."),
+    (
+        "GET sys/leader",
+        "sys/leader",
+        "Say who leads: every node does, and where there is one node, that there is no cluster.",
+    ),
     ("GET, POST sys/init", "sys/init", "Tell whether the store is initialised; initialise it, once."),
     ("POST sys/unseal", "sys/unseal", "Give one share, or start over with `reset`."),
     ("POST sys/seal", "sys/seal", "Forget the root key."),

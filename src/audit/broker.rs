@@ -102,7 +102,7 @@ impl Broker {
         let mut broker = Broker { devices: Vec::new(), clock, keepers: Mutex::default() };
         let mut keepers = Vec::new();
         for config in devices {
-            let mut kept = Kept::load(config.name(), Arc::clone(&storage), Arc::clone(&random)).await?;
+            let mut kept = Kept::load(&config, Arc::clone(&storage), Arc::clone(&random)).await?;
             let salt = Salt::new(kept.salt(), config.hmac_accessor, config.elide_list_responses);
             let birth = Birth {
                 name: config.name().to_owned(),

@@ -16,6 +16,8 @@ pub struct DeviceConfig {
     pub(super) hmac_accessor: bool,
     pub(super) elide_list_responses: bool,
     pub(super) pace: Pace,
+    /// The node whose device this is, where several serve one store.
+    pub(super) node: Option<String>,
     options: BTreeMap<String, String>,
 }
 
@@ -98,6 +100,7 @@ impl DeviceConfig {
             hmac_accessor,
             elide_list_responses,
             pace: Pace::default(),
+            node: None,
             options: given.clone(),
         })
     }
@@ -105,6 +108,13 @@ impl DeviceConfig {
     /// The same device at another pace.
     pub fn with_pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
+        self
+    }
+
+    /// The same device as one of `node`'s: its checkpoints are kept apart from those of other nodes' devices of that name. All
+    /// of them share a salt, so that equal values look equal wherever they were written.
+    pub fn on_node(mut self, node: &str) -> Self {
+        self.node = Some(node.to_owned());
         self
     }
 

@@ -1,4 +1,5 @@
-//! What the store keeps of a device, under `audit/<name>`: its salt, and the number and hash of its last checkpoint, with which
+//! What the store keeps of a device, under `audit/<name>`, or under `nodes/<node>/audit/<name>` where several nodes serve one
+//! store and the salt alone is shared: its salt, and the number and hash of its last checkpoint, with which
 //! the file is compared when it is opened again. Whoever cuts a file short would have to change the store as well.
 
 use std::sync::Arc;
@@ -9,11 +10,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::chain::Head;
+use super::config::DeviceConfig;
 use super::devices::{Anchor, Job};
 use crate::error::{Error, Result};
 use crate::random::{self, Random};
 use crate::storage::{Expect, Found, Get, PutError, Revision, Storage, StorageError, Write};
 
+/// Folder of what nodes keep.
+const NODES: &str = "nodes/";
 /// The only format there is.
 const FORMAT: u8 = 1;
 
@@ -44,23 +48,47 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Reads the record of device `name`, or makes one with a fresh salt.
+    /// Reads the record of a device, or makes one with a fresh salt; the devices of one name on all nodes have the same.
     ///
     /// # Errors
     /// 503 if the store does not answer or its record is corrupt: without the salt, equal values would no longer look equal.
-    pub async fn load(name: &str, storage: Arc<dyn Storage>, random: Arc<dyn Random>) -> Result<Kept> {
-        let key = format!("audit/{name}");
+    pub async fn load(device: &DeviceConfig, storage: Arc<dyn Storage>, random: Arc<dyn Random>) -> Result<Kept> {
+        let name = device.name();
+        let shared = format!("audit/{name}");
+        let salt = random::bytes(&*random);
+        let Some(node) = &device.node else { return Self::load_or_make(shared, salt, storage, random).await };
+        let salt = Self::load_or_make(shared, salt, Arc::clone(&storage), Arc::clone(&random)).await?.salt;
+        Self::load_or_make(format!("{NODES}{node}/audit/{name}"), salt, storage, random).await
+    }
+
+    async fn load_or_make(
+        key: String,
+        salt: [u8; 32],
+        storage: Arc<dyn Storage>,
+        random: Arc<dyn Random>,
+    ) -> Result<Kept> {
         if let Some((stored, revision)) = read(&*storage, &key).await.map_err(unavailable)? {
             let anchor = Anchor { head: Head { seq: stored.seq, hash: stored.hash }, clean: stored.clean };
             return Ok(Kept { key, storage, random, revision, salt: stored.salt, anchor });
         }
         // Nothing was ever written, so that nothing can be unfinished.
         let anchor = Anchor { head: Head::GENESIS, clean: true };
-        let salt = random::bytes(&*random);
         let revision = Revision([0; 16]);
         let mut kept = Kept { key, storage, random, revision, salt, anchor };
-        kept.put(Expect::Absent, anchor).await.map_err(unavailable)?;
-        Ok(kept)
+        match kept.put(Expect::Absent, anchor).await {
+            Ok(()) => Ok(kept),
+            // Another node was first, or our own write went through after all: what is there counts.
+            Err(PutError::Conflict { .. } | PutError::Unknown(_)) => {
+                match read(&*kept.storage, &kept.key).await.map_err(unavailable)? {
+                    Some((stored, revision)) => {
+                        let anchor = Anchor { head: Head { seq: stored.seq, hash: stored.hash }, clean: stored.clean };
+                        Ok(Kept { revision, salt: stored.salt, anchor, ..kept })
+                    }
+                    None => Err(Error::unavailable("the state of an audit device cannot be kept in the store")),
+                }
+            }
+            Err(error) => Err(unavailable(error)),
+        }
     }
 
     /// The device's salt.

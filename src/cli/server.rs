@@ -164,6 +164,7 @@ impl Server {
                 mount_path: config.mount_path.clone(),
                 api_addr: config.api_addr.clone(),
                 cluster_name: config.cluster_name.clone().unwrap_or_else(|| "sparekey".to_owned()),
+                node: config.node_id.clone(),
             },
         });
         match development {

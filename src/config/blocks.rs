@@ -23,6 +23,7 @@ const WORDS: &[&str] = &[
     "log_level",
     "log_format",
     "cluster_name",
+    "node_id",
     "disable_mlock",
     "ui",
 ];
@@ -55,6 +56,7 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
         Some((name, _)) if (1..=128).contains(&name.len()) && !name.chars().any(char::is_control) => Some(name),
         Some((_, given)) => return Err(given.error("1 to 128 characters")),
     };
+    let node_id = node_id(&top)?;
     if top.boolean("disable_mlock")? == Some(false) {
         warnings.push("disable_mlock = false: memory is not locked; disable swap, or encrypt it".to_owned());
     }
@@ -64,7 +66,19 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
     if !devices.iter().any(DeviceConfig::durable) {
         warnings.push("no durable audit device (audit \"file\"): every disclosure will be refused".to_owned());
     }
-    Ok(Config { listeners, storage, seal, devices, telemetry, api_addr, mount_path, log, cluster_name, warnings })
+    Ok(Config {
+        listeners,
+        storage,
+        seal,
+        devices,
+        telemetry,
+        api_addr,
+        mount_path,
+        log,
+        cluster_name,
+        node_id,
+        warnings,
+    })
 }
 
 fn listeners(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Vec<Listener>, ConfigError> {
@@ -251,6 +265,15 @@ fn api_addr(top: &Section<'_>) -> Result<Option<String>, ConfigError> {
         Some(_) => Ok(Some(text.trim_end_matches('/').to_owned())),
         None => Err(given.error("a URL such as \"https://sparekey.example.com:8200\"")),
     }
+}
+
+fn node_id(top: &Section<'_>) -> Result<Option<String>, ConfigError> {
+    let Some((text, given)) = top.text("node_id")? else { return Ok(None) };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=128).contains(&text.len()) && text.bytes().all(plain) && !matches!(text.as_str(), "." | "..") {
+        return Ok(Some(text));
+    }
+    Err(given.error("1 to 128 letters, digits, \"_\", \".\" or \"-\", another name for each node"))
 }
 
 fn mount_path(top: &Section<'_>) -> Result<String, ConfigError> {

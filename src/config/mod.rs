@@ -40,6 +40,8 @@ pub struct Config {
     pub log: Log,
     /// Name of the cluster, if one was given.
     pub cluster_name: Option<String>,
+    /// This node's name among those that serve one store, if one was given.
+    pub node_id: Option<String>,
     /// What was accepted but deserves a word in the log.
     pub warnings: Vec<String>,
 }

@@ -120,6 +120,7 @@ async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Val
         Place::RenewAccessor => tokens::paths::renew_accessor(visit, fields).await,
         Place::Rewrap => wrapping::paths::rewrap(visit, fields).await,
         Place::KeyStatus => sys::keys::status(visit, &fields).await,
+        Place::HaStatus => sys::nodes::status(visit, &fields).await,
         Place::Rotate | Place::RotateKeyring => sys::keys::rotate(visit).await,
         Place::RootAttempt => sys::generate_root::attempt(visit, Shape::Bare, fields).await,
         Place::RootUpdate => sys::generate_root::update(visit, Shape::Bare, fields).await,

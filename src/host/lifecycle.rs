@@ -46,15 +46,15 @@ impl Host {
         }
     }
 
-    /// Unseals as [`Host::start`] does, again and again until it succeeds or somebody else unsealed; then keeps alive what the
-    /// seal needs of another vault. Over at once where no other vault is asked.
+    /// Unseals as [`Host::start`] does, again and again until it succeeds or somebody else unsealed: the vault that holds the
+    /// key may come back, another node may initialise the store. Then keeps alive what the seal needs of another vault. Over at
+    /// once under Shamir.
     pub async fn attend_seal(&self) {
-        if !self.seal.asks_elsewhere() {
+        if !self.seal.opens_by_itself() {
             return;
         }
         while self.is_sealed() {
             match self.start().await {
-                // Not initialised yet.
                 Ok(()) if self.is_sealed() => tokio::time::sleep(SEAL_RETRY).await,
                 Ok(()) => tracing::info!("unsealed"),
                 Err(error) => {
@@ -179,7 +179,12 @@ impl Host {
             ));
         };
         let keyring = Arc::new(Keyring::open(&root, &revision, &bytes).map_err(Error::internal)?);
-        self.barrier.unseal(*keyring.mount_id(), keyring.barrier_keys());
+        let root = Arc::new(root);
+        let opener = {
+            let root = Arc::clone(&root);
+            move |revision: &Revision, bytes: &[u8]| Ok(Keyring::open(&root, revision, bytes)?.barrier_keys())
+        };
+        self.barrier.unseal_with(*keyring.mount_id(), keyring.barrier_keys(), Arc::new(opener));
         match self.assemble(root, keyring).await {
             Ok(open) => {
                 self.initialized.store(true, Ordering::Relaxed);
@@ -193,14 +198,13 @@ impl Host {
         }
     }
 
-    async fn assemble(&self, root: Key, keyring: Arc<Keyring>) -> Result<Unsealed> {
+    async fn assemble(&self, root: Arc<Key>, keyring: Arc<Keyring>) -> Result<Unsealed> {
         let storage: Arc<dyn Storage> = Arc::clone(&self.barrier) as _;
         let signing = keyring.signing().map_err(Error::internal)?;
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let audit =
             Broker::open(self.devices.clone(), Arc::clone(&storage), signing, Arc::clone(&clock), Arc::clone(&random))
                 .await?;
-        let root = Arc::new(root);
         let engine = Engine::new(EngineParts {
             storage: Arc::clone(&storage),
             root: Arc::clone(&root),

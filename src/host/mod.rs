@@ -81,6 +81,8 @@ pub struct HostInfo {
     pub api_addr: Option<String>,
     /// A name for people.
     pub cluster_name: String,
+    /// This node's name among those that serve the same store; `None` where it is the only one.
+    pub node: Option<String>,
 }
 
 /// The host.
@@ -118,6 +120,10 @@ impl Host {
     /// A sealed host.
     pub fn new(parts: HostParts) -> Arc<Host> {
         let HostParts { storage, seal, devices, verifier, clock, random, info } = parts;
+        let devices = match &info.node {
+            Some(node) => devices.into_iter().map(|device| device.on_node(node)).collect(),
+            None => devices,
+        };
         Arc::new(Host {
             barrier: Arc::new(Barrier::new(Arc::clone(&storage))),
             raw: storage,

@@ -49,6 +49,7 @@ pub enum Place {
     RevokeAccessor,
     Rewrap,
     KeyStatus,
+    HaStatus,
     Rotate,
     RotateKeyring,
     Metrics,
@@ -179,6 +180,7 @@ pub static TABLE: &[Entry] = &[
         true,
         "Tell of the key that seals what is stored.",
     ),
+    entry("sys/ha-status", Place::HaStatus, READ, Need::Token, true, "List the nodes that serve this store."),
     entry("sys/rotate", Place::Rotate, WRITE, Need::Administer, false, "Make a new key that seals what is stored."),
     entry("sys/rotate/keyring", Place::RotateKeyring, WRITE, Need::Administer, false, "The same."),
     entry(

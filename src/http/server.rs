@@ -17,6 +17,7 @@ use super::tls::TlsReloader;
 use super::wire;
 use crate::host::Host;
 use crate::host::call::Verb;
+use crate::host::sys::nodes::SEEN_EVERY;
 
 /// Serves `listener` until `shutdown` turns true; then takes no new connection, lets requests at work end (at most
 /// [`Limits::grace`]) and returns. Closing the host is the caller's.
@@ -29,6 +30,7 @@ pub async fn serve(
 ) {
     let tidying = tokio::spawn(tidy(Arc::clone(&host), shutdown.clone()));
     let rewrapping = tokio::spawn(rewrap(Arc::clone(&host), shutdown.clone()));
+    let reporting = tokio::spawn(report(Arc::clone(&host)));
     listen(listener, tls, Arc::new(Face { host, limits, bodies: Room::default() }), limits, shutdown).await;
     // It ends by itself, after the sweep that it is at.
     if tokio::time::timeout(limits.grace, tidying).await.is_err() {
@@ -36,6 +38,7 @@ pub async fn serve(
     }
     // Wherever it stops, it goes on from there.
     rewrapping.abort();
+    reporting.abort();
 }
 
 /// How often records whose time is over are removed.
@@ -56,6 +59,17 @@ async fn rewrap(host: Arc<Host>, mut shutdown: watch::Receiver<bool>) {
         }
         if let Err(error) = host.rewrap(REWRAP_FOR).await {
             tracing::warn!(?error, "keys could not be re-wrapped; tried again");
+        }
+    }
+}
+
+async fn report(host: Arc<Host>) {
+    let mut next = tokio::time::interval(SEEN_EVERY);
+    next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        next.tick().await;
+        if let Err(error) = host.report_node().await {
+            tracing::warn!(?error, "this node could not say that it is there; tried again");
         }
     }
 }

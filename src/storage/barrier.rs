@@ -7,12 +7,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Apart, BoxFuture, Change, Found, Get, PutError, Step, Storage, StorageError, Write};
+use super::{Apart, BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write};
+use crate::crypto::CryptoError;
 use crate::crypto::barrier::{self, BarrierKey};
 use crate::random::OsRandom;
 
 /// Keys whose values pass as they are, because the host seals them under the root key.
 const PASSED: [&str; 2] = ["keyring", "seal"];
+
+/// Opens the keys of a barrier from the keyring record as it is in the store: revision and bytes.
+pub type Opener = Arc<dyn Fn(&Revision, &[u8]) -> Result<Vec<BarrierKey>, CryptoError> + Send + Sync>;
 
 /// A [`Storage`] that seals what it stores in `inner`.
 ///
@@ -28,6 +32,7 @@ struct Open {
     mount_id: [u8; 16],
     keys: Vec<BarrierKey>,
     uses: AtomicU64,
+    opener: Option<Opener>,
 }
 
 impl Barrier {
@@ -37,9 +42,17 @@ impl Barrier {
     }
     /// Opens with `keys` of the mount `mount_id`: the one of the highest generation seals, all open. Replaces the keys held so
     /// far (after a rotation); without any key the barrier stays sealed.
-    pub fn unseal(&self, mount_id: [u8; 16], mut keys: Vec<BarrierKey>) {
+    pub fn unseal(&self, mount_id: [u8; 16], keys: Vec<BarrierKey>) {
+        self.unseal_as(mount_id, keys, None);
+    }
+    /// The same; a value that is sealed under a newer key than these, since another node has rotated, is opened by what `opener`
+    /// finds in the keyring then.
+    pub fn unseal_with(&self, mount_id: [u8; 16], keys: Vec<BarrierKey>, opener: Opener) {
+        self.unseal_as(mount_id, keys, Some(opener));
+    }
+    fn unseal_as(&self, mount_id: [u8; 16], mut keys: Vec<BarrierKey>, opener: Option<Opener>) {
         keys.sort_by_key(|key| key.generation);
-        let open = (!keys.is_empty()).then(|| Open { mount_id, keys, uses: AtomicU64::new(0) });
+        let open = (!keys.is_empty()).then(|| Open { mount_id, keys, uses: AtomicU64::new(0), opener });
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
     }
     /// Seals with the newest of `keys` from here on. A barrier that was sealed meanwhile stays so.
@@ -48,7 +61,7 @@ impl Barrier {
         if let Some(open) = &mut *self.open.write().unwrap_or_else(PoisonError::into_inner)
             && keys.last().map(|key| key.generation) > open.keys.last().map(|key| key.generation)
         {
-            *open = Open { mount_id: open.mount_id, keys, uses: AtomicU64::new(0) };
+            (open.keys, open.uses) = (keys, AtomicU64::new(0));
         }
     }
     /// How many calls of the store beneath failed, or brought what does not open.
@@ -75,6 +88,17 @@ impl Barrier {
         self.with(|open| Ok(open.uses.load(Ordering::Relaxed))).unwrap_or(0)
     }
     /// Runs one synchronous step with the keys, which therefore never outlive [`Barrier::seal`] over an await.
+    /// Takes over the keys that another node has made meanwhile.
+    async fn renew(&self) -> Result<(), StorageError> {
+        let Some(opener) = self.with(|open| Ok(open.opener.clone()))? else { return Ok(()) };
+        let found = self.counted(self.inner.get_many(vec![Get::new(PASSED[0])]).await)?;
+        if let Some(Found::Value(bytes, revision)) = found.first() {
+            let corrupt =
+                |error: CryptoError| StorageError::Corrupt { key: PASSED[0].to_owned(), source: error.into() };
+            self.rotate(opener(revision, bytes).map_err(corrupt)?);
+        }
+        Ok(())
+    }
     fn with<T>(&self, step: impl FnOnce(&Open) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         step(open.as_ref().ok_or(StorageError::Sealed)?)
@@ -94,15 +118,19 @@ impl Open {
         }
         Ok(())
     }
-    fn open(&self, key: &str, found: Found) -> Result<Found, StorageError> {
+    fn open(&self, key: &str, found: &Found) -> Result<Found, CryptoError> {
         match found {
             Found::Value(sealed, revision) if !passes(key) => {
-                barrier::open_value(&self.keys, &self.mount_id, key, &revision, &sealed)
-                    .map(|value| Found::Value(value, revision))
-                    .map_err(|error| StorageError::Corrupt { key: key.to_owned(), source: error.into() })
+                let value = barrier::open_value(&self.keys, &self.mount_id, key, revision, sealed)?;
+                Ok(Found::Value(value, *revision))
             }
-            other => Ok(other),
+            other => Ok(other.clone()),
         }
+    }
+    /// Opens all of them, or names the first that does not open.
+    fn open_all(&self, keys: &[String], found: &[Found]) -> Result<Vec<Found>, (String, CryptoError)> {
+        let each = keys.iter().zip(found);
+        each.map(|(key, found)| self.open(key, found).map_err(|error| (key.clone(), error))).collect()
     }
 }
 
@@ -116,7 +144,12 @@ impl Storage for Barrier {
             self.with(|_| Ok(()))?;
             let keys: Vec<String> = gets.iter().map(|get| get.key.clone()).collect();
             let found = self.counted(self.inner.get_many(gets).await)?;
-            self.counted(self.with(|open| keys.iter().zip(found).map(|(key, found)| open.open(key, found)).collect()))
+            let mut opened = self.with(|open| Ok(open.open_all(&keys, &found)))?;
+            if let Err((_, CryptoError::UnknownGeneration { .. })) = opened {
+                self.renew().await?;
+                opened = self.with(|open| Ok(open.open_all(&keys, &found)))?;
+            }
+            self.counted(opened.map_err(|(key, error)| StorageError::Corrupt { key, source: error.into() }))
         })
     }
     fn put_all(&self, mut writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {

@@ -58,13 +58,23 @@ pub struct Setup {
     pub tls: Option<Arc<TlsReloader>>,
     /// Whether there is an audit file.
     pub audited: bool,
+    /// Its name among several.
+    pub node: Option<String>,
     /// Audit devices beside it.
     pub devices: Vec<DeviceConfig>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limits: Limits::default(), storage: None, folder: None, tls: None, audited: true, devices: Vec::new() }
+        Setup {
+            limits: Limits::default(),
+            storage: None,
+            folder: None,
+            tls: None,
+            audited: true,
+            node: None,
+            devices: Vec::new(),
+        }
     }
 }
 
@@ -95,6 +105,7 @@ impl Setup {
                 mount_path: MOUNT.to_owned(),
                 api_addr: None,
                 cluster_name: "sparekey".to_owned(),
+                node: self.node,
             },
         });
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();

@@ -1,6 +1,7 @@
 //! What the barrier promises beyond the contract.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sparekey::random::SeededRandom;
 use sparekey::storage::barrier::Barrier;
@@ -171,4 +172,41 @@ async fn what_is_known_is_not_opened_again() {
     let revision = walls.put("a", Expect::Absent, SECRET).await;
     let get = Get { key: "a".into(), known: Some(revision) };
     assert_eq!(walls.barrier.get_many(vec![get]).await.unwrap(), [Found::Unchanged]);
+}
+
+/// Two nodes over one store: the other one has rotated, and writes under a key that this one has never seen.
+#[tokio::test]
+async fn a_key_that_another_node_made_is_taken_over_from_the_keyring() {
+    let walls = unsealed();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let opener = {
+        let asked = Arc::clone(&asked);
+        move |_: &Revision, record: &[u8]| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Ok(record.iter().map(|generation| key(u32::from(*generation))).collect())
+        }
+    };
+    walls.barrier.unseal_with(MOUNT, vec![key(1)], Arc::new(opener));
+    walls.put("keyring", Expect::Absent, &[1, 2]).await;
+    walls.put("old", Expect::Absent, b"old").await;
+    let other = Barrier::new(walls.beneath.clone());
+    other.unseal(MOUNT, vec![key(1), key(2)]);
+    let random = SeededRandom::new(7);
+    let writes = vec![Write::put("new", Expect::Absent, b"new".to_vec(), &random)];
+    other.put_all(writes).await.unwrap();
+
+    assert!(matches!(walls.get("old").await.unwrap(), Found::Value(value, _) if value == b"old"));
+    assert_eq!(asked.load(Ordering::Relaxed), 0, "nothing is asked for while the keys suffice");
+    assert!(matches!(walls.get("new").await.unwrap(), Found::Value(value, _) if value == b"new"));
+    walls.put("newer", Expect::Absent, b"newer").await;
+    assert!(matches!(walls.get("old").await.unwrap(), Found::Value(value, _) if value == b"old"));
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+
+    // A generation that the keyring does not have either is corruption.
+    other.unseal(MOUNT, vec![key(3)]);
+    other.put_all(vec![Write::put("odd", Expect::Absent, b"odd".to_vec(), &random)]).await.unwrap();
+    walls.corrupt("odd").await;
+    // A sealed barrier is not opened by a value.
+    walls.barrier.seal();
+    assert!(matches!(walls.get("new").await, Err(StorageError::Sealed)));
 }

@@ -64,6 +64,7 @@ impl Development {
             mount_path: MOUNT.to_owned(),
             log: Log::default(),
             cluster_name: Some(NAME.to_owned()),
+            node_id: None,
             warnings,
         };
         let public_key = issuer.public_pem().to_owned();

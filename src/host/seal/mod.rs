@@ -168,6 +168,11 @@ impl Seal {
         matches!(self.config, SealConfig::Transit(_))
     }
 
+    /// Whether the store unseals without people.
+    pub fn opens_by_itself(&self) -> bool {
+        !matches!(self.config, SealConfig::Shamir)
+    }
+
     /// Keeps what the seal needs of another vault alive for as long as the future is polled: its token. At once over where
     /// there is nothing to keep.
     pub async fn keep(&self) {

@@ -6,4 +6,5 @@ pub mod generate_root;
 pub mod keys;
 pub mod metrics;
 pub mod mounts;
+pub mod nodes;
 pub mod status;

@@ -49,7 +49,7 @@ impl Host {
         let answer = match (status, call.verb) {
             (Status::Health, Verb::Read | Verb::Head) => self.health(&call.query).await,
             (Status::SealStatus, Verb::Read) => Ok(self.seal_status().await),
-            (Status::Leader, Verb::Read) => Ok(Answer::bare(200, &json!({ "ha_enabled": false }), 64)),
+            (Status::Leader, Verb::Read) => Ok(self.leader()),
             (Status::Init, Verb::Read) => {
                 Ok(Answer::bare(200, &json!({ "initialized": self.is_initialized().await }), 64))
             }
@@ -101,6 +101,19 @@ impl Host {
             204 => Answer::Empty { status },
             _ => Answer::bare(status, &health, 512),
         })
+    }
+
+    /// Every node serves every request: each leads as far as a client can tell.
+    fn leader(&self) -> Answer {
+        let leader = match &self.info.node {
+            None => json!({ "ha_enabled": false }),
+            Some(_) => json!({
+                "ha_enabled": true, "is_self": !self.is_sealed(),
+                "leader_address": self.info.api_addr.as_deref().unwrap_or_default(), "leader_cluster_address": "",
+                "performance_standby": false, "performance_standby_last_remote_wal": 0,
+            }),
+        };
+        Answer::bare(200, &leader, 256)
     }
 
     async fn seal_status(&self) -> Answer {
