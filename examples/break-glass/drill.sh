@@ -42,7 +42,6 @@ sparekey outcome "$account" unused --note "drill" --jwt-command "'$here/break-gl
 
 step "4. Nothing else opens: no other account, and nothing without a ticket"
 for other in "get drill/none --ticket $ticket" "get $account --another"; do
-
     if sparekey $other --role break-glass --reason drill --json --jwt-command "'$here/break-glass-jwt'" >"$work/answer" 2>"$work/said"; then
         echo "a code came out by: sparekey $other" >&2
         exit 1
