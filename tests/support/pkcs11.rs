@@ -80,6 +80,7 @@ fn place() -> Result<PathBuf, String> {
         for entry in fs::read_dir(&fresh).map_err(|error| error.to_string())?.flatten() {
             run(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&root))?;
         }
+        fs::remove_dir_all(&fresh).map_err(|error| error.to_string())?;
     }
     if !whole(&root) {
         return Err("the packages brought not all that is needed".into());
