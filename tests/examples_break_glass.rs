@@ -1,8 +1,6 @@
 //! `examples/break-glass/`: with discovery, key sets and the provider out of reach, a pinned key still gets one code. Every command of
 //! the page, as it stands there, with a file key and a PKCS#11 token, on a server of its own and in a real vault.
 
-#[path = "support/pkcs11.rs"]
-mod pkcs11;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -21,6 +19,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use support::http::Client;
+use support::pkcs11;
 use support::provision;
 use support::scene::codes;
 use support::server::{BINARY, MOUNT, Server, free_address};
