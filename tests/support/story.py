@@ -4,7 +4,9 @@ hvac's rule: 200 gives a dict, any other 2xx the raw response, errors an excepti
 because a caller's program breaks when an answer changes its type.
 """
 
+import base64
 import json
+import secrets
 import sys
 
 import hvac
@@ -134,6 +136,36 @@ refused(exceptions.InvalidRequest, "", write, f"retrieve/{account}", **ask)
 history = client.read(f"{MOUNT}/history/{account}?verify=true")["data"]
 assert [entry["act"] for entry in history["entries"]] == ["store", "retrieve", "retrieve", "unwrap", "event"], history
 assert history["verified"] is True
+
+# The barrier's key is rotated: what was stored before still opens, and whoever may not administer does not rotate.
+assert client.sys.get_encryption_key_status()["data"]["term"] == 1
+empty(client.sys.rotate_encryption_key())
+status = client.sys.get_encryption_key_status()
+assert status["data"]["term"] == 2 and status["term"] == 2, status
+assert client.read(f"{MOUNT}/accounts/{account}")["data"]["generation"] == 1
+refused(exceptions.Forbidden, "permission denied", hvac.Client(url=cast["url"]).sys.rotate_encryption_key)
+
+# The root token is lost: a quorum of shares makes another one, for whoever has the one-time password.
+lost = hvac.Client(url=cast["url"])
+before = lost.sys.read_root_generation_progress()
+assert before["started"] is False and before["required"] == 2, before
+otp = secrets.token_hex(before["otp_length"])[: before["otp_length"]]
+begun = lost.sys.start_root_token_generation(otp=otp)
+assert begun["started"] is True and begun["progress"] == 0 and begun["nonce"], begun
+refused(exceptions.InvalidRequest, "already in progress", lost.sys.start_root_token_generation, otp=otp)
+empty(lost.sys.cancel_root_generation())
+refused(exceptions.InvalidRequest, "", lost.sys.generate_root, key=born["keys"][0], nonce=begun["nonce"])
+nonce = lost.sys.start_root_token_generation(otp=otp)["nonce"]
+one = lost.sys.generate_root(key=born["keys"][0], nonce=nonce)
+assert one["progress"] == 1 and one["complete"] is False and not one["encoded_root_token"], one
+done = lost.sys.generate_root(key=born["keys"][2], nonce=nonce)
+assert done["complete"] is True and done["progress"] == 2, done
+mixed = base64.b64decode(done["encoded_root_token"] + "==")
+lost.token = bytes(a ^ b for a, b in zip(mixed, otp.encode())).decode()
+assert lost.is_authenticated() is True and lost.token != born["root_token"]
+assert lost.auth.token.lookup_self()["data"]["policies"] == ["root"]
+assert lost.sys.get_encryption_key_status()["data"]["term"] == 2
+empty(lost.auth.token.revoke_self())
 
 # Taken back, closed.
 assert client.delete(f"{MOUNT}/roles/on-call") is None  # hvac drops the answer of a delete

@@ -103,6 +103,25 @@ async function story() {
     assert.deepStrictEqual(history.entries.map((entry) => entry.act), ['store', 'retrieve', 'retrieve', 'unwrap', 'event']);
     assert.strictEqual(history.verified, true);
 
+    // The barrier's key is rotated; this client has no call for its status, so it reads.
+    assert.strictEqual((await vault.read('sys/key-status')).data.term, 1);
+    empty(await vault.rotate());
+    assert.strictEqual((await vault.read('sys/key-status')).data.term, 2);
+    assert.strictEqual((await vault.read(`${MOUNT}/accounts/${account}`)).data.generation, 1);
+
+    // The root token is lost: a quorum of shares makes another one, for whoever has the one-time password.
+    const otp = 'an-otp-of-twenty-six-bytes';
+    empty(await vault.generateRootInit({ otp }).then(() => vault.generateRootCancel()));
+    const { nonce } = await vault.generateRootInit({ otp });
+    assert.strictEqual((await vault.generateRootUpdate({ key: born.keys[1], nonce })).progress, 1);
+    const made = await vault.generateRootUpdate({ key: born.keys[2], nonce });
+    assert.strictEqual(made.complete, true);
+    const mixed = Buffer.from(made.encoded_root_token, 'base64');
+    vault.token = String.fromCharCode(...mixed.map((byte, place) => byte ^ otp.charCodeAt(place)));
+    assert.deepStrictEqual((await vault.tokenLookupSelf()).data.policies, ['root']);
+    empty(await vault.tokenRevokeSelf());
+    vault.token = born.root_token;
+
     // Taken back, closed.
     empty(await vault.delete(`${MOUNT}/roles/on-call`));
     empty(await vault.seal());
