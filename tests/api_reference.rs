@@ -7,7 +7,7 @@ use std::time::Duration;
 use sparekey::auth;
 use sparekey::domain::profile::Profile;
 use sparekey::domain::refusal::Refusal;
-use sparekey::domain::role::{Capability, Role};
+use sparekey::domain::role::{Capability, Role, Scope};
 use sparekey::domain::set::Cause;
 use sparekey::engine::paths::{Need, Op, Path, TABLE, Variable};
 use sparekey::engine::request::Operation;
@@ -217,7 +217,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::SlotSpent(4),
         Refusal::OutOfTurn { next: 3 },
         Refusal::Forbidden("its profile forbids retrieval"),
-        Refusal::TooMany { max: 2 },
+        Refusal::TooMany { max: 2, scope: Scope::Account, wait: Duration::from_secs(1800) },
         Refusal::Full,
         Refusal::LiveSet(2),
         Refusal::TextHoldsCode("reason"),

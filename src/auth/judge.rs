@@ -6,7 +6,6 @@
 //! asked, so that nobody learns it from a refusal.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,6 +15,7 @@ use crate::domain::glob::Claims;
 use crate::domain::name::AccountName;
 use crate::domain::role::Capability;
 use crate::domain::rule::{Claimed, Rule};
+use crate::domain::share::Limit;
 use crate::domain::time::Timestamp;
 
 /// Leave for one act, by one subject, on one account. Only [`judge`] makes one; what acts consumes it.
@@ -29,7 +29,7 @@ pub struct Grant {
     single_use: Option<[u8; 32]>,
     presented: Presented,
     expires_at: Timestamp,
-    max_retrievals: Option<(u64, Duration)>,
+    limit: Option<Limit>,
     wrap_required: bool,
 }
 
@@ -67,9 +67,9 @@ impl Grant {
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
-    /// How many codes the subject may have of the account, and in which period.
-    pub fn max_retrievals(&self) -> Option<(u64, Duration)> {
-        self.max_retrievals
+    /// How many codes the subject may have.
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
     }
     /// Whether codes must leave wrapped: what an act gives out that discloses only sometimes.
     pub fn wrap_required(&self) -> bool {
@@ -115,7 +115,7 @@ pub fn judge(rule: &Rule, role_name: &str, assertion: &Assertion, act: &Act<'_>)
         single_use: single_use(rule, assertion, act.capability).then_some(assertion.replay),
         presented: assertion.presented,
         expires_at: assertion.expires_at,
-        max_retrievals: rule.max_retrievals(),
+        limit: rule.limit(),
         wrap_required: rule.wrap_required(),
     })
 }

@@ -15,6 +15,7 @@ use crate::domain::obligation::{Obligation, Retrieval};
 use crate::domain::profile::{Order, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::set::{Cause, End, Kind, Set, Slot, Status};
+use crate::domain::share::Limit;
 use crate::domain::throttle::Failures;
 use crate::domain::time::Timestamp;
 
@@ -289,14 +290,16 @@ impl Account {
         })
     }
 
-    /// Counts a retrieval of `by` against `max` per `per`.
-    pub fn count_retrieval(&mut self, by: [u8; 32], max: u64, per: Duration, now: Timestamp) -> Result<(), Refusal> {
+    /// Counts a retrieval of `by` against `limit`.
+    pub fn count_retrieval(&mut self, by: [u8; 32], limit: &Limit, now: Timestamp) -> Result<(), Refusal> {
         self.retrievals.retain(|one| one.until > now);
-        let had = self.retrievals.iter().filter(|one| *one.by == by).count() as u64;
-        if had >= max || self.retrievals.len() >= RETRIEVALS_KEPT {
-            return Err(Refusal::TooMany { max });
+        limit.allows(self.retrievals.iter().filter(|one| *one.by == by).map(|one| one.until), now)?;
+        if let Some(first) = self.retrievals.iter().map(|one| one.until).min()
+            && self.retrievals.len() >= RETRIEVALS_KEPT
+        {
+            return Err(Refusal::TooMany { max: limit.max, scope: limit.scope, wait: first.since(now) });
         }
-        self.retrievals.push(Retrieval { by: by.into(), until: now.plus(per) });
+        self.retrievals.push(Retrieval { by: by.into(), until: now.plus(limit.per) });
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! Why an account's state refuses an act. The first word of each sentence is stable; clients may rely on it.
 
 use std::fmt;
+use std::time::Duration;
 
+use crate::domain::role::Scope;
 use crate::domain::set::Cause;
 use crate::error::{Error, Kind};
 
@@ -92,6 +94,10 @@ pub enum Refusal {
     TooMany {
         /// The role's `max_retrievals`.
         max: u64,
+        /// What it counts.
+        scope: Scope,
+        /// How long until the next one may leave.
+        wait: Duration,
     },
     /// The record is as large as it may become.
     Full,
@@ -218,7 +224,15 @@ impl fmt::Display for Refusal {
             Refusal::SlotSpent(slot) => write!(f, "the code of slot {slot} is spent; leave slot out to get the next one"),
             Refusal::OutOfTurn { next } => write!(f, "the provider accepts these codes in turn; the next is slot {next}"),
             Refusal::Forbidden(why) => write!(f, "this account gives no codes: {why}"),
-            Refusal::TooMany { max } => write!(f, "the role allows {max} retrievals in its period and this subject has had them"),
+            Refusal::TooMany { max, scope, wait } => write!(
+                f,
+                "the role allows {max} retrievals {} in its period and this subject has had them; try again in {} seconds",
+                match scope {
+                    Scope::Account => "from this account",
+                    Scope::Role => "from all accounts together",
+                },
+                wait.as_millis().div_ceil(1000)
+            ),
             Refusal::Full => f.write_str("the account's record is as large as it may become; old fingerprints must expire first"),
             Refusal::LiveSet(generation) => write!(f, "generation {generation} is still alive; revoke it first"),
             Refusal::TextHoldsCode(_) => f.write_str("this text contains a code of the account; write it without the code"),
@@ -240,6 +254,10 @@ impl From<Refusal> for Error {
             Refusal::TooMany { .. } => Kind::TooMany,
             _ => Kind::Invalid,
         };
-        Error::new(kind, refusal.to_string())
+        let error = Error::new(kind, refusal.to_string());
+        match refusal {
+            Refusal::TooMany { wait, .. } => error.with_retry_after(wait),
+            _ => error,
+        }
     }
 }

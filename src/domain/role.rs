@@ -152,6 +152,8 @@ pub enum Wrapping {
 pub enum Scope {
     /// Retrievals of one subject from one account.
     Account,
+    /// Retrievals of one subject from all accounts together.
+    Role,
 }
 
 /// A role, complete and valid: it compiles.
@@ -228,8 +230,8 @@ impl Role {
         let was = old.cloned().unwrap_or_else(Role::default);
         let scope = choice(fields.string("scope")?, "scope", |scope| match scope {
             "account" => Ok(Scope::Account),
-            "role" => Err("role: not built yet".to_owned()),
-            _ => Err(format!("account, not {scope:?}")),
+            "role" => Ok(Scope::Role),
+            _ => Err(format!("account or role, not {scope:?}")),
         })?;
         let assertion = choice(fields.string("assertion")?, "assertion", |mode| match mode {
             "request" => Ok(Some(AssertionMode::Request)),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::domain::glob::{Claims, Glob};
 use crate::domain::name::{AccountName, record_name};
 use crate::domain::role::{AssertionMode, Capability, Comparison, Role, Wrapping};
+use crate::domain::share::Limit;
 use crate::error::{Error, Result};
 
 /// Whether bound claims are there and right; if not, the first that is not.
@@ -209,9 +210,10 @@ impl Rule {
     pub fn max_assertion_age(&self) -> Duration {
         Duration::from_secs(self.role.max_assertion_age)
     }
-    /// How many codes one subject may retrieve from one account within the span; `None` if it is not limited.
-    pub fn max_retrievals(&self) -> Option<(u64, Duration)> {
-        self.role.max_retrievals.map(|most| (most, Duration::from_secs(self.role.per)))
+    /// How many codes one subject may retrieve; `None` if it is not limited.
+    pub fn limit(&self) -> Option<Limit> {
+        let (per, scope) = (Duration::from_secs(self.role.per), self.role.scope);
+        self.role.max_retrievals.map(|max| Limit { max, per, scope })
     }
     /// Whether acts that take a reason need one.
     pub fn require_reason(&self) -> bool {

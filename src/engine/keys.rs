@@ -24,6 +24,8 @@ pub const ROLES: &str = "roles/";
 pub const SOURCES: &str = "sources/";
 /// Folder of the claims on assertions.
 pub const CLAIMS: &str = "claims/";
+/// Folder of the shares that subjects took under their roles.
+pub const LIMITS: &str = "limits/";
 /// Folder of the events, one folder for each source.
 pub const EVENTS: &str = "events/";
 /// Folder of the markers of burns, one folder for each set.
@@ -50,6 +52,10 @@ pub fn archived_set(account_id: &[u8; 16], generation: u32) -> String {
 /// Key of the claim on an assertion.
 pub fn claim(replay: &[u8; 32]) -> String {
     format!("{CLAIMS}{}", hex::encode(replay))
+}
+/// Key of what one subject took under one role, from all accounts together.
+pub fn limit(who: &[u8; 32]) -> String {
+    format!("{LIMITS}{}", hex::encode(who))
 }
 /// Key of the marker that a slot was burnt, where a store does not commit writes together.
 pub fn burn(set_id: &[u8; 16], slot: u32) -> String {

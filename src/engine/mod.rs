@@ -58,6 +58,7 @@ pub mod rewrap;
 pub mod rotation;
 pub mod schema;
 pub mod settings;
+pub mod share;
 pub mod source_state;
 pub mod sources;
 pub mod store;

@@ -22,7 +22,7 @@ use crate::engine::burn::{self, Mark};
 use crate::engine::repeat::{self, Earlier};
 use crate::engine::request::{Body, Disclosure, Request, Response};
 use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, keys, record, remote};
+use crate::engine::{Call, Engine, actor, ignored, keys, record, remote, share};
 use crate::error::{Error, Result};
 use crate::storage::Write;
 
@@ -74,6 +74,7 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
     let who = [grant.iss(), grant.subject(), grant.role()];
     let key = want.ask.repeat(&attempt.keyring, "retrieve", attempt.name, &who);
     let profile = attempt.profile()?;
+    let across = share::across(attempt, &grant)?;
     attempt.capped = true;
     match repeat::find(&attempt.record.account, key.as_ref(), grant.single_use())? {
         Some(earlier) => show_again(attempt, &grant, want, &profile, &earlier),
@@ -82,9 +83,16 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
             let (generation, slot, marker) = choose(attempt, &grant, want, &profile)?;
             let lives = want.request.wrap.as_ref().map_or(profile.reveal_window, |wrap| wrap.ttl);
             check_wrap(want.request, &profile)?;
-            if let Some((max, per)) = grant.max_retrievals() {
-                let by = attempt.keyring.keyed_hash(HashPurpose::Subject, &who.map(str::as_bytes));
-                attempt.record.account.count_retrieval(by, max, per, attempt.now)?;
+            match (across, grant.limit()) {
+                (Some(limit), _) => {
+                    let act = mark_of(attempt, &grant, want);
+                    share::take(attempt, &grant, &limit, &act, (generation, slot))?;
+                }
+                (None, Some(limit)) => {
+                    let by = attempt.keyring.keyed_hash(HashPurpose::Subject, &who.map(str::as_bytes));
+                    attempt.record.account.count_retrieval(by, &limit, attempt.now)?;
+                }
+                (None, None) => {}
             }
             let handout = Handout {
                 at: attempt.now,

@@ -1,4 +1,4 @@
-//! Sweeps: claims, events and markers that nothing needs any more make room. Nothing is decided here: what is over is refused
+//! Sweeps: claims, limits, events and markers that nothing needs any more make room. Nothing is decided here: what is over is refused
 //! without this, and what might still be needed stays.
 
 use std::collections::HashMap;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::name::AccountName;
+use crate::domain::share::Shares;
 use crate::domain::time::Timestamp;
 use crate::engine::burn::Marker;
 use crate::engine::cache::{Snapshot, storage_failed};
@@ -16,10 +17,12 @@ use crate::error::Result;
 use crate::storage::{Found, Get, PutError, Storage, Write};
 
 /// Folders that are swept, and whether their records lie one folder deeper.
-const FOLDERS: [(&str, bool); 3] = [(keys::CLAIMS, false), (keys::EVENTS, true), (keys::BURNS, true)];
+const FOLDERS: [(&str, bool); 4] =
+    [(keys::CLAIMS, false), (keys::LIMITS, false), (keys::EVENTS, true), (keys::BURNS, true)];
 /// Records that are read, and removed, together.
 const CHUNK: usize = 32;
-/// How long a marker stays at least: whoever could still bring an older record back is long gone by then.
+/// How long a marker or a share stays beyond its time: whoever could still bring an older record back is long gone by then, and
+/// a clock that was wrong has been put right.
 const MARGIN: Duration = Duration::from_secs(86_400);
 
 /// Where the next turn goes on.
@@ -42,7 +45,7 @@ pub struct Swept {
 
 impl Engine {
     /// Looks at up to `limit` records, from where the turn before stopped, and removes those that are over: claims a day after
-    /// their assertion has expired, events that reached all their accounts longer than `event_retention` ago, and markers of
+    /// their assertion has expired, shares of limits a day after the last of them ended, events that reached all their accounts longer than `event_retention` ago, and markers of
     /// burns that have stood in their account's record for a day. Stops between two reads once `go_on` says so. Does nothing
     /// while another turn is under way.
     pub async fn sweep(&self, limit: usize, go_on: impl Fn() -> bool) -> Result<Swept> {
@@ -123,6 +126,9 @@ impl Over {
         let judged = match key {
             key if key.starts_with(keys::CLAIMS) => {
                 record::decode::<Claim>(key, bytes).map(|claim| goes(claim.is_over(self.now)))
+            }
+            key if key.starts_with(keys::LIMITS) => {
+                record::decode::<Shares>(key, bytes).map(|shares| goes(shares.are_over(self.now.minus(MARGIN))))
             }
             key if key.starts_with(keys::EVENTS) => record::decode::<Seen>(key, bytes)
                 .map(|seen| goes(seen.todo.is_empty() && seen.at < self.events_before)),

@@ -18,6 +18,7 @@ mod host;
 mod issued;
 mod keys;
 mod lapse;
+mod limits;
 mod once;
 mod outcome;
 mod record;

@@ -221,6 +221,27 @@ fn an_answer_moves_to_a_new_wrapping_token_and_a_code_does_not() {
 }
 
 #[test]
+fn a_limit_says_when_to_come_again() {
+    let node = Setup::default().start();
+    node.run(node.host.init_dev(Some("root".into()))).unwrap();
+    let scene = scene(&node, "root");
+    for account in ["a", "b"] {
+        scene.store(account, &super::support::scene::codes(1, 2), 0).expect(200);
+        let limit = json!({"max_retrievals": 1, "per": "30m", "scope": "role"});
+        node.client().token("root").write("backup-codes/roles/on-call", &limit).expect(204);
+    }
+    let ask = |account: &str| {
+        let body = json!({"jwt": scene.admin("alice"), "role": "on-call", "reason": "locked out"});
+        node.client().write(&format!("backup-codes/retrieve/{account}"), &body)
+    };
+    ask("a").expect(200);
+    let refused = ask("b").expect(429);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1700..=1800).contains(&wait), "{wait}");
+    assert!(refused.error().contains(&format!("try again in {wait} seconds")), "{}", refused.error());
+}
+
+#[test]
 fn metrics_tell_what_happened_and_nothing_of_callers() {
     let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
     let node = Setup { storage: Some(store.clone()), ..Setup::default() }.start();

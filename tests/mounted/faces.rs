@@ -59,9 +59,9 @@ fn common(name: &str, value: &Value) -> Value {
         // A vault lists some errors of its plugins instead of showing the sentence alone.
         Value::String(text) if name == "errors" => {
             let plain = text.strip_prefix("1 error occurred:\n\t* ").and_then(|rest| rest.strip_suffix("\n\n"));
-            // Each request has an id of its own.
-            let plain = plain.unwrap_or(text);
-            json!(plain.split(" (request ").next())
+            // Each request has an id of its own, and came at a time of its own.
+            let plain = plain.unwrap_or(text).split(" (request ").next().unwrap_or_default();
+            json!(plain.split_once(" try again in ").map_or(plain, |(why, _)| why))
         }
         Value::String(text) => match name {
             // The faces name themselves, and who is let through; each mount and each record has random parts.
@@ -220,9 +220,10 @@ fn every_operation_of_every_path_answers_the_same() {
     }
     told(&mut faces, &signer);
     issued(&mut faces, &signer);
+    limited(&mut faces, &signer);
     // Good and bad ones, of every kind.
     assert!(faces.asked >= 300, "{}", faces.asked);
-    for status in [200, 202, 204, 400, 403, 404, 405] {
+    for status in [200, 202, 204, 400, 403, 404, 405, 429] {
         assert!(faces.statuses.contains_key(&status), "no request was answered {status}: {:?}", faces.statuses);
     }
     println!("{} requests: {:?}", faces.asked, faces.statuses);
@@ -259,6 +260,24 @@ fn issued(faces: &mut Faces, signer: &Signer) {
         faces.ask("GET", path, None);
     }
     assert_eq!(faces.statuses[&200] - right, 17, "each of these is accepted");
+}
+
+/// One subject's share of all accounts together, and one code more.
+fn limited(faces: &mut Faces, signer: &Signer) {
+    let limit = json!({"max_retrievals": 2, "per": "1h", "scope": "role"});
+    faces.ask("POST", "roles/on-call", Some(&limit));
+    faces.ask("GET", "roles/on-call", None);
+    for account in ["one", "two", "three"] {
+        let jwt = signer.jwt(&claims(ISSUER, "rotator", AUDIENCE));
+        let codes = [format!("{account}-0001"), format!("{account}-0002")];
+        let body = json!({"role": "automation", "jwt": jwt, "codes": codes, "cas": 0});
+        faces.ask("POST", &format!("sets/share/{account}"), Some(&body));
+        let mut on_call = claims(ISSUER, "frank", AUDIENCE);
+        on_call["groups"] = json!(["on-call"]);
+        let retrieve = json!({"role": "on-call", "jwt": signer.jwt(&on_call), "reason": "locked out"});
+        faces.ask("POST", &format!("retrieve/share/{account}"), Some(&retrieve));
+    }
+    assert_eq!(faces.statuses.get(&429), Some(&1), "the third is one too many: {:?}", faces.statuses);
 }
 
 /// A story with repeats, events and refusals, picked by hand.

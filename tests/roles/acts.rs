@@ -53,9 +53,12 @@ fn single_use_counts_disclosures_only() {
 #[test]
 fn max_retrievals_and_per_are_told_to_the_record() {
     let span = std::time::Duration::from_secs;
-    assert_eq!(rule(json!({})).max_retrievals(), None);
-    assert_eq!(rule(json!({"max_retrievals": 2})).max_retrievals(), Some((2, span(86_400))));
-    assert_eq!(rule(json!({"max_retrievals": "3", "per": "1h"})).max_retrievals(), Some((3, span(3600))));
+    let limit = |fields| rule(fields).limit();
+    assert_eq!(limit(json!({"scope": "role"})), None);
+    let day = Limit { max: 2, per: span(86_400), scope: Scope::Account };
+    assert_eq!(limit(json!({"max_retrievals": 2})), Some(day));
+    let hour = Limit { max: 3, per: span(3600), scope: Scope::Role };
+    assert_eq!(limit(json!({"max_retrievals": "3", "per": "1h", "scope": "role"})), Some(hour));
 }
 
 #[test]

@@ -40,7 +40,6 @@ fn bad_values_and_unknown_fields_are_refused_by_name() {
         ("max_retrievals", json!(0), "max_retrievals"),
         ("max_retrievals", json!(1.5), "max_retrievals"),
         ("per", json!("0s"), "per"),
-        ("scope", json!("role"), "not built yet"),
         ("scope", json!("planet"), "scope"),
         ("require_reason", json!(2), "require_reason"),
         ("ticket_pattern", json!("("), "ticket_pattern"),
@@ -85,7 +84,7 @@ fn what_is_read_can_be_written_back_and_changes_nothing() {
         json!({
             "bound_claims": {"a": ["x", 1, true]}, "user_claim": "email", "assertion": "request", "single_use": false,
             "max_assertion_age": "1m", "required_acr": "x", "required_amr": ["a|b"], "refused_amr": "c", "max_auth_age": "2m",
-            "max_retrievals": 3, "per": "2h", "scope": "account", "require_reason": true, "ticket_pattern": "x+",
+            "max_retrievals": 3, "per": "2h", "scope": "role", "require_reason": true, "ticket_pattern": "x+",
             "bound_cidrs": "10.0.0.1,2001:db8::/32", "wrap": "required", "token_ttl": 60, "token_max_ttl": 120,
             "operations": "retrieve,store,retrieve",
         }),

@@ -109,7 +109,7 @@ pub fn out_of_bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("roles", "bound_cidrs", json!(["everywhere"])),
         ("roles", "wrap", json!("maybe")),
         ("roles", "token_ttl", json!("48h")),
-        ("roles", "scope", json!("role")),
+        ("roles", "scope", json!("subject")),
         ("sources", "type", json!("okta")),
         ("sources", "issuer", json!("../idp")),
         ("sources", "bound_audiences", json!([])),
