@@ -7,7 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Apart, BoxFuture, Change, Found, Get, PutError, Step, Storage, StorageError, Write};
+use super::snapshot::{Entry, Snapshot, Stepped};
+use super::{Apart, BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write};
 use crate::crypto::barrier::{self, BarrierKey};
 use crate::random::OsRandom;
 
@@ -74,6 +75,18 @@ impl Barrier {
     pub fn uses(&self) -> u64 {
         self.with(|open| Ok(open.uses.load(Ordering::Relaxed))).unwrap_or(0)
     }
+    /// Opens, in its place, an entry of a snapshot of the store beneath.
+    ///
+    /// # Errors
+    /// [`StorageError::Sealed`], [`StorageError::Corrupt`].
+    pub fn open_entry(&self, entry: &mut Entry) -> Result<(), StorageError> {
+        self.with(|open| {
+            if !passes(&entry.key) {
+                entry.value = open.value(&entry.key, &entry.revision, &entry.value)?;
+            }
+            Ok(())
+        })
+    }
     /// Runs one synchronous step with the keys, which therefore never outlive [`Barrier::seal`] over an await.
     fn with<T>(&self, step: impl FnOnce(&Open) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
@@ -97,12 +110,14 @@ impl Open {
     fn open(&self, key: &str, found: Found) -> Result<Found, StorageError> {
         match found {
             Found::Value(sealed, revision) if !passes(key) => {
-                barrier::open_value(&self.keys, &self.mount_id, key, &revision, &sealed)
-                    .map(|value| Found::Value(value, revision))
-                    .map_err(|error| StorageError::Corrupt { key: key.to_owned(), source: error.into() })
+                self.value(key, &revision, &sealed).map(|value| Found::Value(value, revision))
             }
             other => Ok(other),
         }
+    }
+    fn value(&self, key: &str, revision: &Revision, sealed: &[u8]) -> Result<Vec<u8>, StorageError> {
+        barrier::open_value(&self.keys, &self.mount_id, key, revision, sealed)
+            .map_err(|error| StorageError::Corrupt { key: key.to_owned(), source: error.into() })
     }
 }
 
@@ -144,6 +159,15 @@ impl Storage for Barrier {
         Box::pin(async move {
             self.with(|_| Ok(()))?;
             self.counted(self.inner.list(prefix, after, limit).await)
+        })
+    }
+    /// What is stored, opened. Whoever wants it as it lies, sealed and needing no key, asks the store beneath.
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Box::pin(async move {
+            self.with(|_| Ok(()))?;
+            let beneath = self.counted(Arc::clone(&self.inner).snapshot().await)?;
+            let step = move |entry: &mut Entry| self.counted(self.open_entry(entry));
+            Ok(Box::new(Stepped::new(beneath, step)) as Box<dyn Snapshot>)
         })
     }
 }
