@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::snapshot::{Entry, Snapshot, Stepped};
 use super::{Apart, BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write};
 use crate::crypto::CryptoError;
 use crate::crypto::barrier::{self, BarrierKey};
@@ -87,7 +88,20 @@ impl Barrier {
     pub fn uses(&self) -> u64 {
         self.with(|open| Ok(open.uses.load(Ordering::Relaxed))).unwrap_or(0)
     }
-    /// Runs one synchronous step with the keys, which therefore never outlive [`Barrier::seal`] over an await.
+    /// Opens, in its place, an entry of a snapshot of the store beneath.
+    ///
+    /// # Errors
+    /// [`StorageError::Sealed`], [`StorageError::Corrupt`].
+    pub fn open_entry(&self, entry: &mut Entry) -> Result<(), StorageError> {
+        self.with(|open| {
+            if !passes(&entry.key) {
+                let value = open.value(&entry.key, &entry.revision, &entry.value);
+                entry.value =
+                    value.map_err(|error| StorageError::Corrupt { key: entry.key.clone(), source: error.into() })?;
+            }
+            Ok(())
+        })
+    }
     /// Takes over the keys that another node has made meanwhile.
     async fn renew(&self) -> Result<(), StorageError> {
         let Some(opener) = self.with(|open| Ok(open.opener.clone()))? else { return Ok(()) };
@@ -99,6 +113,7 @@ impl Barrier {
         }
         Ok(())
     }
+    /// Runs one synchronous step with the keys, which therefore never outlive [`Barrier::seal`] over an await.
     fn with<T>(&self, step: impl FnOnce(&Open) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         step(open.as_ref().ok_or(StorageError::Sealed)?)
@@ -121,8 +136,7 @@ impl Open {
     fn open(&self, key: &str, found: &Found) -> Result<Found, CryptoError> {
         match found {
             Found::Value(sealed, revision) if !passes(key) => {
-                let value = barrier::open_value(&self.keys, &self.mount_id, key, revision, sealed)?;
-                Ok(Found::Value(value, *revision))
+                self.value(key, revision, sealed).map(|value| Found::Value(value, *revision))
             }
             other => Ok(other.clone()),
         }
@@ -131,6 +145,9 @@ impl Open {
     fn open_all(&self, keys: &[String], found: &[Found]) -> Result<Vec<Found>, (String, CryptoError)> {
         let each = keys.iter().zip(found);
         each.map(|(key, found)| self.open(key, found).map_err(|error| (key.clone(), error))).collect()
+    }
+    fn value(&self, key: &str, revision: &Revision, sealed: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        barrier::open_value(&self.keys, &self.mount_id, key, revision, sealed)
     }
 }
 
@@ -177,6 +194,15 @@ impl Storage for Barrier {
         Box::pin(async move {
             self.with(|_| Ok(()))?;
             self.counted(self.inner.list(prefix, after, limit).await)
+        })
+    }
+    /// What is stored, opened. Whoever wants it as it lies, sealed and needing no key, asks the store beneath.
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Box::pin(async move {
+            self.with(|_| Ok(()))?;
+            let beneath = self.counted(Arc::clone(&self.inner).snapshot().await)?;
+            let step = move |entry: &mut Entry| self.counted(self.open_entry(entry));
+            Ok(Box::new(Stepped::new(beneath, step)) as Box<dyn Snapshot>)
         })
     }
 }

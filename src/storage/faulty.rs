@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::snapshot::{Entry, Snapshot};
 use super::{BoxFuture, Change, Found, Get, PutError, Step, Storage, StorageError, Write};
 
 /// How often a fault happens.
@@ -40,6 +41,8 @@ pub struct Counts {
     pub put_all: usize,
     /// Calls of `list`.
     pub list: usize,
+    /// Batches of snapshots.
+    pub batches: usize,
     /// Keys read.
     pub keys_read: usize,
     /// Writes asked for, checks included.
@@ -81,7 +84,7 @@ impl Faulty {
     pub fn new(inner: Arc<dyn Storage>) -> Self {
         Faulty { inner, switches: Mutex::default() }
     }
-    /// `get_many` and `list` answer [`StorageError::Failed`].
+    /// `get_many`, `list` and the batches of snapshots answer [`StorageError::Failed`].
     pub fn fail_reads(&self, times: Times) {
         self.switches().reads = times;
     }
@@ -185,10 +188,8 @@ impl Faulty {
     fn after_read(&self, keys: &[String], found: &mut [Found]) {
         let mut switches = self.switches();
         for (key, found) in keys.iter().zip(found) {
-            let Found::Value(value, _) = found else { continue };
-            switches.counts.bytes_read += value.len();
-            if let (Some(index), Some(last)) = (switches.corrupt.get(key), value.len().checked_sub(1)) {
-                value[(*index).min(last)] ^= 0x01;
+            if let Found::Value(value, _) = found {
+                switches.read(key, value);
             }
         }
     }
@@ -265,6 +266,43 @@ impl Storage for Faulty {
             self.before_read(|counts| counts.list += 1)?;
             self.inner.list(prefix, after, limit).await
         })
+    }
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Box::pin(async move {
+            let inner = Arc::clone(&self.inner).snapshot().await?;
+            Ok(Box::new(FaultySnapshot { layer: self, inner }) as Box<dyn Snapshot>)
+        })
+    }
+}
+
+/// A snapshot under the same switches.
+struct FaultySnapshot {
+    layer: Arc<Faulty>,
+    inner: Box<dyn Snapshot>,
+}
+
+impl Snapshot for FaultySnapshot {
+    fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StorageError>> {
+        Box::pin(async move {
+            self.layer.stall().await;
+            self.layer.before_read(|counts| counts.batches += 1)?;
+            let mut entries = self.inner.next(limit).await?;
+            let mut switches = self.layer.switches();
+            for Entry { key, value, .. } in &mut entries {
+                switches.read(key, value);
+            }
+            Ok(entries)
+        })
+    }
+}
+
+impl Switches {
+    /// Counts a value that was read, and flips a byte of it where that was asked for.
+    fn read(&mut self, key: &str, value: &mut [u8]) {
+        self.counts.bytes_read += value.len();
+        if let (Some(index), Some(last)) = (self.corrupt.get(key), value.len().checked_sub(1)) {
+            value[(*index).min(last)] ^= 0x01;
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::snapshot::{Batch, Entry, Snapshot};
 use super::{
     Apart, BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write, conflict, level,
 };
@@ -93,6 +94,25 @@ impl Storage for Memory {
             level::entries(prefix, after, limit, |from| {
                 Ok(map.range::<str, _>((from, Bound::Unbounded)).next().map(|(key, _)| key.clone()))
             })
+        })
+    }
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Box::pin(async move { Ok(Box::new(Copied(self.map().clone())) as Box<dyn Snapshot>) })
+    }
+}
+
+/// A copy of the map, which is used up from its beginning.
+struct Copied(Map);
+
+impl Snapshot for Copied {
+    fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StorageError>> {
+        Box::pin(async move {
+            let mut batch = Batch::new(limit);
+            while !batch.is_full() {
+                let Some((key, (value, revision))) = self.0.pop_first() else { break };
+                batch.push(Entry { key, value, revision });
+            }
+            Ok(batch.end())
         })
     }
 }

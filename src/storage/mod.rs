@@ -12,6 +12,7 @@
 //!   conflict too.
 //! * [`Storage::list`] names one level below a prefix, sorted by bytes; folders end in `/`. A prefix that is neither empty nor
 //!   ends in `/` is an error.
+//! * [`Storage::snapshot`] gives everything that was stored at one moment, in the order of the keys.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,6 +20,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use self::snapshot::Snapshot;
 use crate::random::{self, Random};
 
 pub mod barrier;
@@ -27,6 +29,7 @@ pub mod faulty;
 mod level;
 pub mod memory;
 pub mod redb;
+pub mod snapshot;
 
 /// A future that any backend can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -207,6 +210,13 @@ pub trait Storage: Send + Sync + 'static {
         after: Option<&'a str>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<String>, StorageError>>;
+    /// What is stored now, to be read through.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`] where the backend gives no snapshots, with what to use instead.
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Box::pin(async { Err(snapshot::unsupported()) })
+    }
 }
 
 /// Reads, and the write that stands on them. One that is dropped has read and nothing else.

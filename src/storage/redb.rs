@@ -20,6 +20,8 @@ use self::error::RedbError;
 use self::file::{File, Place, RECORDS};
 use self::handle::Handle;
 use self::queue::{Job, Queue};
+use self::snapshot::RedbSnapshot;
+use super::snapshot::Snapshot;
 use super::{Apart, BoxFuture, Found, Get, PutError, Step, Storage, StorageError, Write, level};
 
 mod error;
@@ -27,6 +29,7 @@ mod file;
 mod handle;
 mod queue;
 mod record;
+mod snapshot;
 mod writer;
 
 /// A store in one redb file. Dropping it commits what still waits and closes the file.
@@ -141,6 +144,9 @@ impl Storage for Redb {
                 })
             })
         })
+    }
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Box::pin(async move { Ok(Box::new(RedbSnapshot::begin(&self.shared.handle)?) as Box<dyn Snapshot>) })
     }
 }
 

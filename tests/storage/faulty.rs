@@ -117,8 +117,16 @@ async fn everything_asked_is_counted() {
     store.put_all(writes).await.unwrap();
     store.get_many(vec![Get::new("a"), Get::new("b"), Get::new("c")]).await.unwrap();
     store.list("", None, 1).await.unwrap();
-    let expected =
-        Counts { get_many: 1, put_all: 1, list: 1, keys_read: 3, writes: 2, bytes_read: 15, bytes_written: 15 };
+    let expected = Counts {
+        get_many: 1,
+        put_all: 1,
+        list: 1,
+        batches: 0,
+        keys_read: 3,
+        writes: 2,
+        bytes_read: 15,
+        bytes_written: 15,
+    };
     assert_eq!(store.counts(), expected);
     store.reset_counts();
     assert_eq!(store.counts(), Counts::default());

@@ -267,3 +267,25 @@ async fn a_row_without_a_revision_is_corrupt_and_fails_only_who_needs_it() {
     assert!(matches!(&broken, Err(PutError::Failed(StorageError::Corrupt { .. }))), "{broken:?}");
     sound.unwrap();
 }
+
+#[tokio::test]
+async fn a_snapshot_holds_no_reopening_up_and_fails_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparekey.redb");
+    let store = Redb::open(&path).unwrap();
+    for number in 0..500 {
+        store.put_all(create(&format!("k{number:03}"))).await.unwrap();
+    }
+    let mut snapshot = RedbSnapshot::begin(&store.shared.handle).unwrap();
+    assert_eq!(snapshot.next(1).await.unwrap().len(), 1);
+    store.shared.handle.reopen("tried").unwrap();
+    let error = loop {
+        match snapshot.next(50).await {
+            // Pages that were in memory already are of the same moment.
+            Ok(batch) => assert!(!batch.is_empty(), "its end was never reached"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StorageError::Failed(_)), "{error:?}");
+    store.put_all(create("after")).await.unwrap();
+}
