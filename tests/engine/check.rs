@@ -111,7 +111,11 @@ async fn guesses_are_counted_with_those_of_verify_and_lock_both() {
         assert_eq!(locked.data, json!({"match": null, "retry_after": 900}), "nothing is said of a right one either");
         assert_eq!(bench.read(&format!("history/{account}")).await, before, "nor can anybody fill the history");
     }
-    assert_eq!(bench.act("verify/issued", json!({"code": codes[0]})).await.data["valid"], false, "verify is locked too");
+    assert_eq!(
+        bench.act("verify/issued", json!({"code": codes[0]})).await.data["valid"],
+        false,
+        "verify is locked too"
+    );
     bench.wait(900);
     assert_eq!(bench.act("verify/issued", json!({"code": codes[0]})).await.data["valid"], true);
 }
