@@ -4,6 +4,9 @@
 
 mod support;
 
+#[path = "kill/beside.rs"]
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
@@ -14,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use beside::Beside;
+use support::http::Answer;
 use support::scene::{Scene, codes};
 use support::server::{BINARY, Server, Setup};
 
@@ -46,17 +51,26 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         unknown: AtomicUsize::new(0),
         rotations: AtomicUsize::new(0),
         rewrapped: AtomicUsize::new(0),
+        beside: Beside::default(),
     });
+    beside::set_up(&server);
     let operator = {
         let play = Arc::clone(&play);
         thread::spawn(move || play.operator())
     };
-    let threads: Vec<_> = (0..clients)
+    let mut threads: Vec<_> = (0..clients)
         .map(|client| {
             let play = Arc::clone(&play);
             thread::spawn(move || play.client(client))
         })
         .collect();
+
+    let others: [fn(&Play); 4] =
+        [|play| play.relying_party(0), |play| play.relying_party(1), Play::turnover, Play::removals];
+    threads.extend(others.map(|other| {
+        let play = Arc::clone(&play);
+        thread::spawn(move || other(&play))
+    }));
 
     // Sets that nobody touches: only re-wrapping reaches their keys.
     for number in 0..IDLE {
@@ -115,6 +129,7 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         ledger,
         "what was seen is not what the ledger says"
     );
+    play.look_beside();
     server.terminate();
     audited(&server, &ledger);
 }
@@ -135,6 +150,7 @@ struct Play {
     unknown: AtomicUsize,
     rotations: AtomicUsize,
     rewrapped: AtomicUsize,
+    beside: Beside,
 }
 
 fn account(lane: usize, number: usize) -> String {
@@ -184,28 +200,17 @@ impl Play {
     fn client(&self, client: usize) {
         let lane = client % LANES;
         for turn in 0.. {
-            if self.stop.load(Ordering::SeqCst) {
+            if self.is_over() {
                 return;
             }
             let number = self.current(lane, None);
             let account = account(lane, number);
             let mut body = self.scene.request(&format!("admin-{client}"));
             body["idempotency_key"] = json!(format!("{client}-{turn}"));
-            let mut broken = false;
-            let answer = loop {
-                match self.scene.try_act("retrieve", &account, &body) {
-                    Ok(answer) if answer.status < 500 => break answer,
-                    // Sealed still, or the store's writer was full: nothing happened, or the key will tell.
-                    Ok(_) => {}
-                    Err(_) => {
-                        if !broken {
-                            self.unknown.fetch_add(1, Ordering::SeqCst);
-                        }
-                        broken = true;
-                    }
-                }
-                sleep(Duration::from_millis(3));
-            };
+            let (answer, broken) = self.until_answered("retrieve", &account, &body);
+            if broken {
+                self.unknown.fetch_add(1, Ordering::SeqCst);
+            }
             if answer.status == 400 && answer.error().contains("exhausted") {
                 self.current(lane, Some(number));
                 continue;
@@ -216,8 +221,41 @@ impl Play {
             let repeat = data["repeat"] == true;
             assert!(broken || !repeat, "a first request was taken for a repeat: {data}");
             let place = (account, data["generation"].as_u64().expect("a generation"), slot);
-            self.seen.lock().expect("no client panicked").push(Sight { place, code: code.into(), repeat });
+            self.seen.lock().expect("no client panicked").push(Sight {
+                place: place.clone(),
+                code: code.into(),
+                repeat,
+            });
+            if turn % 4 == 0 {
+                self.report(&place, ["worked", "refused", "unused"][turn / 4 % 3]);
+            }
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Sends the same request until it is answered; whether a try got no answer.
+    fn until_answered(&self, base: &str, account: &str, body: &Value) -> (Answer, bool) {
+        let mut broken = false;
+        loop {
+            match self.scene.try_act(base, account, body) {
+                Ok(answer) if answer.status < 500 => return (answer, broken),
+                // Sealed still, or the store's writer was full: nothing happened, or the repeat will tell.
+                Ok(_) => {}
+                Err(_) => broken = true,
+            }
+            sleep(Duration::from_millis(3));
+        }
+    }
+
+    /// Stores a set after generation `cas`, which says whether a store whose answer was lost has happened.
+    fn until_stored(&self, account: &str, codes: &[String], cas: u64) {
+        let body = json!({"role": "automation", "jwt": self.scene.automation(), "codes": codes, "cas": cas});
+        let (answer, broken) = self.until_answered("sets", account, &body);
+        let has_happened = broken && answer.status == 400 && answer.error().contains("cas");
+        assert!(answer.status == 200 || has_happened, "{account}: {} {}", answer.status, answer.text());
     }
 
     /// The lane's account; the next one, stored first, if `spent` is the present one.
@@ -227,18 +265,7 @@ impl Play {
             let number = current.map_or(0, |number| number + 1);
             let account = account(lane, number);
             let codes = codes(seed(&account), CODES);
-            // `cas` says whether a store whose answer was lost has happened.
-            loop {
-                let body = json!({"role": "automation", "jwt": self.scene.automation(), "codes": codes, "cas": 0});
-                match self.scene.try_act("sets", &account, &body) {
-                    Ok(answer) if answer.status == 200 => break,
-                    Ok(answer) if answer.status == 400 && answer.error().contains("cas") => break,
-                    Ok(answer) if answer.status >= 500 => {}
-                    Ok(answer) => panic!("{account}: {} {}", answer.status, answer.text()),
-                    Err(_) => {}
-                }
-                sleep(Duration::from_millis(3));
-            }
+            self.until_stored(&account, &codes, 0);
             *current = Some(number);
         }
         current.unwrap_or_default()
@@ -273,7 +300,8 @@ fn audited(server: &Server, places: &BTreeSet<Place>) {
     let mut askers: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
     // A line that a kill cut short is no JSON; the verification above has judged it.
     for line in file.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        if line["disclosed"] == true {
+        // A set that was issued has no slot of its own.
+        if line["disclosed"] == true && line["response"]["disclosure"]["slot"].is_u64() {
             let said = &line["response"]["disclosure"];
             let account = said["account"].as_str().expect("an account").to_owned();
             let place =
