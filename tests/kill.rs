@@ -4,9 +4,6 @@
 
 mod support;
 
-#[path = "kill/beside.rs"]
-mod beside;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
@@ -17,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use beside::Beside;
+use support::beside::{Asks, Beside, Place, set_up};
 use support::http::Answer;
 use support::scene::{Scene, codes};
 use support::server::{BINARY, Server, Setup};
@@ -28,9 +25,6 @@ const CODES: usize = 20;
 /// Accounts that are stored and left alone.
 const IDLE: u64 = 24;
 const IDLE_SEED: u64 = 900_000_000;
-
-/// A place of a code: account, generation, slot.
-type Place = (String, u64, u64);
 
 fn env(name: &str, otherwise: usize) -> usize {
     std::env::var(name)
@@ -53,7 +47,7 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         rewrapped: AtomicUsize::new(0),
         beside: Beside::default(),
     });
-    beside::set_up(&server);
+    set_up(&play.scene);
     let operator = {
         let play = Arc::clone(&play);
         thread::spawn(move || play.operator())
@@ -65,8 +59,12 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         })
         .collect();
 
-    let others: [fn(&Play); 4] =
-        [|play| play.relying_party(0), |play| play.relying_party(1), Play::turnover, Play::removals];
+    let others: [fn(&Play); 4] = [
+        |play| play.beside.relying_party(play, 0),
+        |play| play.beside.relying_party(play, 1),
+        |play| play.beside.turnover(play),
+        |play| play.beside.removals(play),
+    ];
     threads.extend(others.map(|other| {
         let play = Arc::clone(&play);
         thread::spawn(move || other(&play))
@@ -129,7 +127,7 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         ledger,
         "what was seen is not what the ledger says"
     );
-    play.look_beside();
+    play.beside.look(&play.scene);
     server.terminate();
     audited(&server, &ledger);
 }
@@ -161,6 +159,27 @@ fn account(lane: usize, number: usize) -> String {
 fn seed(account: &str) -> u64 {
     let numbers: Vec<u64> = account.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
     numbers[0] * 1_000_000 + numbers[1]
+}
+
+impl Asks for Play {
+    fn scene(&self) -> &Scene {
+        &self.scene
+    }
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+    fn until_answered(&self, base: &str, account: &str, body: &Value) -> (Answer, bool) {
+        let mut broken = false;
+        loop {
+            match self.scene.try_act(base, account, body) {
+                Ok(answer) if answer.status < 500 => return (answer, broken),
+                // Sealed still, or the store's writer was full: nothing happened, or the repeat will tell.
+                Ok(_) => {}
+                Err(_) => broken = true,
+            }
+            sleep(Duration::from_millis(3));
+        }
+    }
 }
 
 impl Play {
@@ -227,35 +246,9 @@ impl Play {
                 repeat,
             });
             if turn % 4 == 0 {
-                self.report(&place, ["worked", "refused", "unused"][turn / 4 % 3]);
+                self.beside.report(self, &place, ["worked", "refused", "unused"][turn / 4 % 3]);
             }
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
-
-    /// Sends the same request until it is answered; whether a try got no answer.
-    fn until_answered(&self, base: &str, account: &str, body: &Value) -> (Answer, bool) {
-        let mut broken = false;
-        loop {
-            match self.scene.try_act(base, account, body) {
-                Ok(answer) if answer.status < 500 => return (answer, broken),
-                // Sealed still, or the store's writer was full: nothing happened, or the repeat will tell.
-                Ok(_) => {}
-                Err(_) => broken = true,
-            }
-            sleep(Duration::from_millis(3));
-        }
-    }
-
-    /// Stores a set after generation `cas`, which says whether a store whose answer was lost has happened.
-    fn until_stored(&self, account: &str, codes: &[String], cas: u64) {
-        let body = json!({"role": "automation", "jwt": self.scene.automation(), "codes": codes, "cas": cas});
-        let (answer, broken) = self.until_answered("sets", account, &body);
-        let has_happened = broken && answer.status == 400 && answer.error().contains("cas");
-        assert!(answer.status == 200 || has_happened, "{account}: {} {}", answer.status, answer.text());
     }
 
     /// The lane's account; the next one, stored first, if `spent` is the present one.

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "every test binary compiles this module and uses its own part of it")]
 
 pub mod bao;
+pub mod beside;
 pub mod canary;
 pub mod clients;
 pub mod corpus;
