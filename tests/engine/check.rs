@@ -119,3 +119,27 @@ async fn guesses_are_counted_with_those_of_verify_and_lock_both() {
     bench.wait(900);
     assert_eq!(bench.act("verify/issued", json!({"code": codes[0]})).await.data["valid"], true);
 }
+
+#[tokio::test]
+async fn a_code_in_reason_or_ticket_stays_out_of_the_history_and_is_no_free_guess() {
+    let bench = Bench::new().await;
+    let issued = issue(&bench, "issued", "issued").await;
+    bench.store("escrowed", &CODES).await;
+    for (account, mine, other) in [("issued", &*issued[0], &*issued[1]), ("escrowed", CODES[0], CODES[1])] {
+        let path = format!("check/{account}");
+        for (field, text) in [("reason", format!("is it {other}?")), ("ticket", other.to_lowercase())] {
+            let asked = |text: &str| json!({"code": mine, field: text});
+            let (with, without) =
+                (bench.act(&path, asked(&text)).await, bench.act(&path, asked("it fell out of a drawer")).await);
+            assert_eq!(with, without, "whether a text holds a code is not said: {field} of {account}");
+        }
+        let history = bench.read(&format!("history/{account}")).await;
+        let said = history.to_string().to_lowercase();
+        assert!(!said.contains(&other.to_lowercase()), "{other} is in the history: {history}");
+        let entries = history["entries"].as_array().unwrap();
+        assert_eq!(entries[1]["reason"], Value::Null);
+        assert_eq!(entries[1]["detail"]["left_out"], "reason and ticket, since a code is in them", "{history}");
+        assert_eq!(entries[2]["reason"], "it fell out of a drawer");
+        assert_eq!(entries[2]["detail"].get("left_out"), None);
+    }
+}

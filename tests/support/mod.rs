@@ -14,4 +14,5 @@ pub mod provision;
 pub mod scene;
 pub mod server;
 pub mod signer;
+pub mod temptation;
 pub mod vault;
