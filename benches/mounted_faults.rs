@@ -92,6 +92,8 @@ fn run(options: &Options, fault: Fault) -> Vec<String> {
 fn told(fault: Fault, drill: &Drill, outcome: &Outcome, scene: &Scene) -> Vec<String> {
     println!("{fault:?}: {} clients, {} s: {}", drill.clients, drill.length.as_secs(), outcome.figures());
     let mut wrong = verdict(&outcome.given, &drill.books(outcome, scene));
+    // What else was acknowledged; it panics where something of it is missing or came twice.
+    outcome.beside.look(scene);
     if outcome.given.is_empty() || outcome.faults.is_empty() || outcome.failures.is_empty() {
         wrong.push("nothing could have gone wrong in this run".to_owned());
     }

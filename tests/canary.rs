@@ -16,6 +16,7 @@ use support::http::{Answer, Client};
 use support::scene::{AUDIENCE, ISSUER, Scene};
 use support::server::{BINARY, MOUNT, Server, Setup};
 use support::signer::{credential_change, now};
+use support::temptation::{Ear, Temptation};
 
 const CANARIES: [&str; 7] = [
     "Kanari-Vogel-7Q2X",
@@ -26,6 +27,10 @@ const CANARIES: [&str; 7] = [
     "Kanari-Vogel-1A5W",
     "Kanari\"<2B6V>&\\4D8T",
 ];
+
+/// Those that go through the other acts, and the one that a person asks for.
+const TEMPTED: [&str; 4] = ["Zeisig-Vogel-1C7E", "9081726354", "z31 s1g v0g31 2f", "Zeisig\"<9H1J>&\\3K5L"];
+const COMMANDED: &str = "Stieglitz-4M6N";
 
 /// Where in `bytes` a canary stands, in words.
 fn found(place: &str, bytes: &[u8]) -> Vec<String> {
@@ -50,28 +55,24 @@ fn the_search_finds_what_is_planted() {
     assert!(found("here", b"an innocent line about generation 1, slot 2").is_empty());
 }
 
-/// Keeps everything the server says, but for the answers that are meant to carry a code.
-#[derive(Default)]
-struct Ear(Vec<(String, Vec<u8>)>);
-
-impl Ear {
-    fn hear(&mut self, what: &str, answer: Answer) -> Answer {
-        self.0.push((format!("the answer to {what}"), format!("{:?}", answer.headers).into_bytes()));
-        self.0.push((format!("the answer to {what}"), answer.body.clone()));
-        answer
-    }
-}
-
 #[test]
 fn no_code_is_ever_left_anywhere() {
     let mut server = Setup::default().log_level("trace").start();
     let mut ear = Ear::default();
     let scene = Scene::new(&server);
     let said = play(&server, &scene, &mut ear);
+    let mut temptation = Temptation::new(&scene);
+    temptation.acts(&TEMPTED);
+    scene.store("tempted/person", &[COMMANDED.to_owned()], 0).expect(200);
+    temptation.commands(&server.url(), server.root_token(), "tempted/person", COMMANDED);
+    ear.0.append(&mut temptation.ear.0);
+    ear.0.push(("what `sparekey import` printed".to_owned(), said.into_bytes()));
+    let all = [&CANARIES.map(str::to_owned)[..], &temptation.codes].concat();
+    assert!(all.len() > 20, "{} codes", all.len());
+    let search = Search::codes(&all);
 
-    // Nothing in the answers, nor in what the command line printed.
-    let mut finds: Vec<String> = ear.0.iter().flat_map(|(what, bytes)| found(what, bytes)).collect();
-    finds.extend(found("what `sparekey import` printed", said.as_bytes()));
+    // Nothing in the answers, nor in what the command line printed and left.
+    let mut finds: Vec<String> = ear.0.iter().flat_map(|(what, bytes)| search.found(what, bytes)).collect();
     // Nothing in any file, while the server runs and after it has ended.
     for moment in ["running", "ended"] {
         if moment == "ended" {
@@ -79,7 +80,7 @@ fn no_code_is_ever_left_anywhere() {
         }
         for file in ["store.redb", "audit.log", "server.log", "sparekey.hcl"] {
             let bytes = fs::read(server.dir().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-            finds.extend(found(&format!("{file} ({moment})"), &bytes));
+            finds.extend(search.found(&format!("{file} ({moment})"), &bytes));
         }
     }
     assert!(finds.is_empty(), "{finds:#?}");

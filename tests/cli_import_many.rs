@@ -119,7 +119,9 @@ fn an_import_that_was_killed_goes_on_where_it_stopped() {
     let map = team.path("team.csv");
     let args = ["--map", text(&map), "--yes", "--role", "automation"];
     let mut kills = 0;
-    for _ in 0..100 {
+    let mut stopped = true;
+    while stopped {
+        stopped = false;
         let mut child =
             command(&server.url(), Some(&scene), &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // So late that some are stored, so early that not all are: at a moment that moves from run to run.
@@ -129,14 +131,13 @@ fn an_import_that_was_killed_goes_on_where_it_stopped() {
             let written = fs::metadata(team.path("team.csv.journal")).map_or(0, |found| found.len());
             if written > before + 600 + kills * 37 {
                 child.kill().unwrap();
-                kills += 1;
+                (kills, stopped) = (kills + 1, true);
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        if child.wait().unwrap().success() {
-            break;
-        }
+        let ended = child.wait().unwrap();
+        assert!(stopped || ended.success(), "what was sent before a kill was refused when it was sent again");
     }
     assert!(kills > 3, "it was stopped {kills} times");
     assert_eq!(generations(&scene, COUNT), vec![Value::from(1); usize::try_from(COUNT).unwrap()]);

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use support::beside::{Asks, Beside, Place, set_up};
+use support::http::Answer;
 use support::scene::{Scene, codes};
 use support::server::{BINARY, Server, Setup};
 
@@ -23,9 +25,6 @@ const CODES: usize = 20;
 /// Accounts that are stored and left alone.
 const IDLE: u64 = 24;
 const IDLE_SEED: u64 = 900_000_000;
-
-/// A place of a code: account, generation, slot.
-type Place = (String, u64, u64);
 
 fn env(name: &str, otherwise: usize) -> usize {
     std::env::var(name)
@@ -46,17 +45,30 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         unknown: AtomicUsize::new(0),
         rotations: AtomicUsize::new(0),
         rewrapped: AtomicUsize::new(0),
+        beside: Beside::default(),
     });
+    set_up(&play.scene);
     let operator = {
         let play = Arc::clone(&play);
         thread::spawn(move || play.operator())
     };
-    let threads: Vec<_> = (0..clients)
+    let mut threads: Vec<_> = (0..clients)
         .map(|client| {
             let play = Arc::clone(&play);
             thread::spawn(move || play.client(client))
         })
         .collect();
+
+    let others: [fn(&Play); 4] = [
+        |play| play.beside.relying_party(play, 0),
+        |play| play.beside.relying_party(play, 1),
+        |play| play.beside.turnover(play),
+        |play| play.beside.removals(play),
+    ];
+    threads.extend(others.map(|other| {
+        let play = Arc::clone(&play);
+        thread::spawn(move || other(&play))
+    }));
 
     // Sets that nobody touches: only re-wrapping reaches their keys.
     for number in 0..IDLE {
@@ -115,6 +127,7 @@ fn no_code_is_lost_or_handed_out_twice_when_the_server_is_killed() {
         ledger,
         "what was seen is not what the ledger says"
     );
+    play.beside.look(&play.scene);
     server.terminate();
     audited(&server, &ledger);
 }
@@ -135,6 +148,7 @@ struct Play {
     unknown: AtomicUsize,
     rotations: AtomicUsize,
     rewrapped: AtomicUsize,
+    beside: Beside,
 }
 
 fn account(lane: usize, number: usize) -> String {
@@ -145,6 +159,27 @@ fn account(lane: usize, number: usize) -> String {
 fn seed(account: &str) -> u64 {
     let numbers: Vec<u64> = account.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
     numbers[0] * 1_000_000 + numbers[1]
+}
+
+impl Asks for Play {
+    fn scene(&self) -> &Scene {
+        &self.scene
+    }
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+    fn until_answered(&self, base: &str, account: &str, body: &Value) -> (Answer, bool) {
+        let mut broken = false;
+        loop {
+            match self.scene.try_act(base, account, body) {
+                Ok(answer) if answer.status < 500 => return (answer, broken),
+                // Sealed still, or the store's writer was full: nothing happened, or the repeat will tell.
+                Ok(_) => {}
+                Err(_) => broken = true,
+            }
+            sleep(Duration::from_millis(3));
+        }
+    }
 }
 
 impl Play {
@@ -184,28 +219,17 @@ impl Play {
     fn client(&self, client: usize) {
         let lane = client % LANES;
         for turn in 0.. {
-            if self.stop.load(Ordering::SeqCst) {
+            if self.is_over() {
                 return;
             }
             let number = self.current(lane, None);
             let account = account(lane, number);
             let mut body = self.scene.request(&format!("admin-{client}"));
             body["idempotency_key"] = json!(format!("{client}-{turn}"));
-            let mut broken = false;
-            let answer = loop {
-                match self.scene.try_act("retrieve", &account, &body) {
-                    Ok(answer) if answer.status < 500 => break answer,
-                    // Sealed still, or the store's writer was full: nothing happened, or the key will tell.
-                    Ok(_) => {}
-                    Err(_) => {
-                        if !broken {
-                            self.unknown.fetch_add(1, Ordering::SeqCst);
-                        }
-                        broken = true;
-                    }
-                }
-                sleep(Duration::from_millis(3));
-            };
+            let (answer, broken) = self.until_answered("retrieve", &account, &body);
+            if broken {
+                self.unknown.fetch_add(1, Ordering::SeqCst);
+            }
             if answer.status == 400 && answer.error().contains("exhausted") {
                 self.current(lane, Some(number));
                 continue;
@@ -216,7 +240,14 @@ impl Play {
             let repeat = data["repeat"] == true;
             assert!(broken || !repeat, "a first request was taken for a repeat: {data}");
             let place = (account, data["generation"].as_u64().expect("a generation"), slot);
-            self.seen.lock().expect("no client panicked").push(Sight { place, code: code.into(), repeat });
+            self.seen.lock().expect("no client panicked").push(Sight {
+                place: place.clone(),
+                code: code.into(),
+                repeat,
+            });
+            if turn % 4 == 0 {
+                self.beside.report(self, &place, ["worked", "refused", "unused"][turn / 4 % 3]);
+            }
         }
     }
 
@@ -227,18 +258,7 @@ impl Play {
             let number = current.map_or(0, |number| number + 1);
             let account = account(lane, number);
             let codes = codes(seed(&account), CODES);
-            // `cas` says whether a store whose answer was lost has happened.
-            loop {
-                let body = json!({"role": "automation", "jwt": self.scene.automation(), "codes": codes, "cas": 0});
-                match self.scene.try_act("sets", &account, &body) {
-                    Ok(answer) if answer.status == 200 => break,
-                    Ok(answer) if answer.status == 400 && answer.error().contains("cas") => break,
-                    Ok(answer) if answer.status >= 500 => {}
-                    Ok(answer) => panic!("{account}: {} {}", answer.status, answer.text()),
-                    Err(_) => {}
-                }
-                sleep(Duration::from_millis(3));
-            }
+            self.until_stored(&account, &codes, 0);
             *current = Some(number);
         }
         current.unwrap_or_default()
@@ -273,7 +293,8 @@ fn audited(server: &Server, places: &BTreeSet<Place>) {
     let mut askers: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
     // A line that a kill cut short is no JSON; the verification above has judged it.
     for line in file.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        if line["disclosed"] == true {
+        // A set that was issued has no slot of its own.
+        if line["disclosed"] == true && line["response"]["disclosure"]["slot"].is_u64() {
             let said = &line["response"]["disclosure"];
             let account = said["account"].as_str().expect("an account").to_owned();
             let place =

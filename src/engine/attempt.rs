@@ -192,12 +192,22 @@ impl<'e> Attempt<'e> {
     }
     /// Refuses free text that contains a code of the account.
     pub fn refuse_codes_in<'t>(&mut self, texts: impl IntoIterator<Item = (&'static str, &'t str)>) -> Result<()> {
+        match self.holds_code(texts)? {
+            Some(field) => Err(Refusal::TextHoldsCode(field).into()),
+            None => Ok(()),
+        }
+    }
+    /// The first of these free texts that contains a code of the account, by its field.
+    pub fn holds_code<'t>(
+        &mut self,
+        texts: impl IntoIterator<Item = (&'static str, &'t str)>,
+    ) -> Result<Option<&'static str>> {
         let printer = self.keyring.fingerprinter(&self.record.account.id);
         let known = &self.record.account.fingerprints;
         let mut suspects = Vec::new();
         for (field, text) in texts {
             if known.found_in(text, |window| printer.print(window)) || self.was_elsewhere_in(text)? {
-                return Err(Refusal::TextHoldsCode(field).into());
+                return Ok(Some(field));
             }
             suspects.extend(known.suspects(text).into_iter().map(|suspect| (field, suspect)));
             if suspects.len() > MOST_SUSPECTS {
@@ -207,10 +217,8 @@ impl<'e> Attempt<'e> {
         }
         let codes: Vec<&str> = suspects.iter().map(|(_, code)| code.as_str()).collect();
         let prints = self.verifiers(&codes)?;
-        match self.record.account.fingerprints.known_stretched(&prints).first().and_then(|index| suspects.get(*index)) {
-            Some((field, _)) => Err(Refusal::TextHoldsCode(field).into()),
-            None => Ok(()),
-        }
+        let first = self.record.account.fingerprints.known_stretched(&prints).first().copied();
+        Ok(first.and_then(|index| suspects.get(index)).map(|(field, _)| *field))
     }
     /// A ledger entry of this try, to be filled in and logged.
     pub fn entry(&self, act: &str, actor: Actor, request_id: &str, remote: Option<String>) -> Entry {

@@ -58,12 +58,22 @@ fn decide(
     let place = attempt.record.account.fingerprints.locate(&prints);
     let place = place.max(attempt.located_elsewhere(code)?);
     let mut entry = attempt.entry("check", actor(grant, request), &request.id, remote(request));
-    entry.reason = ask.reason.clone();
-    entry.ticket = ask.ticket.clone();
+    // Other acts refuse a text that holds a code. Here that would be a guess which nobody counts, so it is left out.
+    let holds_code = attempt.holds_code(ask.texts())?.is_some();
+    if !holds_code {
+        entry.reason = ask.reason.clone();
+        entry.ticket = ask.ticket.clone();
+    }
+    let detail = |mut detail: Value| {
+        if holds_code {
+            detail["left_out"] = json!("reason and ticket, since a code is in them");
+        }
+        Some(detail.to_string())
+    };
     let Some((generation, slot)) = place else {
         let lock = attempt.record.account.fail(&profile, attempt.now);
         let in_a_row = attempt.record.account.failures.map_or(0, |failures| failures.in_a_row);
-        entry.detail = Some(json!({"match": false, "in_a_row": in_a_row, "locked": lock.is_some()}).to_string());
+        entry.detail = detail(json!({"match": false, "in_a_row": in_a_row, "locked": lock.is_some()}));
         let note = attempt.log(entry);
         let mut data = no_match();
         let warning = lock.and_then(|lock| tell_lock(&mut data, lock, attempt.now, attempt.name.as_str()));
@@ -77,7 +87,7 @@ fn decide(
     let data = found(account, account.set(generation).or(archived.as_ref()), &profile, (generation, slot), attempt.now);
     entry.generation = Some(generation);
     entry.slot = Some(slot);
-    entry.detail = Some(json!({"match": true, "state": data["state"], "status": data["status"]}).to_string());
+    entry.detail = detail(json!({"match": true, "state": data["state"], "status": data["status"]}));
     let note = attempt.log(entry);
     Ok(Decision::Write(Response { note, ..Response::data(data) }))
 }

@@ -9,6 +9,7 @@ use sparekey::plugin::HostStorage;
 
 use crate::fake_host::FakeHost;
 use crate::harness::{Answer, Bench, CODES};
+use crate::issued::{issue, plain_profile};
 
 async fn mounted(host: &Arc<FakeHost>) -> Bench {
     let store = HostStorage::new(host.client());
@@ -31,44 +32,90 @@ async fn cost(host: &FakeHost, act: impl Future<Output = Answer>) -> String {
     format!("{}: {}", calls.len(), counted.join(", "))
 }
 
-/// What docs/mounting.md says an operation costs.
-fn documented(operation: &str) -> String {
+/// docs/mounting.md says that the operation costs what was counted.
+#[track_caller]
+fn is_documented(operation: &str, counted: &str) {
     let page = include_str!("../../docs/mounting.md");
     let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {operation} | ")));
-    row.unwrap_or_else(|| panic!("no row for {operation}")).trim_end_matches(" |").to_owned()
+    let row = row.unwrap_or_else(|| panic!("no row for {operation}")).trim_end_matches(" |");
+    assert_eq!(Some(row), counted.split(':').next(), "docs/mounting.md: {operation}");
 }
 
 #[tokio::test]
 async fn calls_on_a_host_with_transactions() {
     let host = FakeHost::with_transactions();
     let bench = mounted(&host).await;
-    let act = "BeginTx, Commit, Get accounts";
-    let mut costs = Vec::new();
-    let retrieve = cost(&host, bench.act("retrieve/a", json!({}))).await;
-    assert_eq!(retrieve, format!("7: {act}, Get claims, Get configuration-stamp, Put accounts, Put claims"));
-    costs.push(("retrieve, by a JWT", retrieve));
-    let store = cost(&host, bench.act("sets/a", json!({"codes": ["eeeee-55555"]}))).await;
-    assert_eq!(store, format!("5: {act}, Get configuration-stamp, Put accounts"));
-    costs.push(("store a set", store));
-    let store = cost(&host, bench.act("sets/new", json!({"codes": ["eeeee-55555"], "cas": 0}))).await;
-    assert_eq!(store, format!("6: {act}, Get configuration-stamp, Get tombstones, Put accounts"));
-    costs.push(("store the first set of a new account (`cas=0`)", store));
-    let enroll = cost(&host, bench.act("enroll/a", json!({"enrollment_id": "1"}))).await;
-    assert_eq!(enroll, format!("7: {act}, Get configuration-stamp, Get events, Put accounts, Put events"));
-    costs.push(("enroll", enroll));
-    let read = cost(&host, bench.root(Operation::Read, "accounts/a", json!({}))).await;
-    assert_eq!(read, "1: Get accounts");
-    costs.push(("read an account", read));
-    let history = cost(&host, bench.root(Operation::Read, "history/a", json!({}))).await;
-    assert_eq!(history, "2: Get accounts, Get tombstones");
-    costs.push(("history", history));
-    let list = cost(&host, bench.root(Operation::List, "accounts/", json!({}))).await;
-    assert_eq!(list, "1: ListPage accounts");
-    let settings = cost(&host, bench.root(Operation::Read, "config", json!({}))).await;
-    assert_eq!(settings, "0: ");
-    costs.push(("configuration, read", settings));
-    for (operation, cost) in costs {
-        assert_eq!(documented(operation), cost.split(':').next().unwrap(), "docs/mounting.md: {operation}");
+    plain_profile(&bench).await;
+    let codes = issue(&bench, "app", "plain").await;
+    // Once each, so that the configuration is in memory, and the source has had an event before.
+    bench.act("retrieve/a", json!({})).await;
+    bench.act("verify/app", json!({"code": codes[9]})).await;
+    bench.send_event(&bench.event("jane@example.com", bench.now(), json!({}))).await;
+    let step = |more: &str| {
+        let mut calls = vec!["BeginTx", "Commit", "Get accounts", "Get configuration-stamp"];
+        calls.extend(more.split(", "));
+        calls.sort_unstable();
+        format!("{}: {}", calls.len(), calls.join(", "))
+    };
+    let one_record = step("Put accounts");
+    let event = bench.event("jane@example.com", bench.now(), json!({}));
+    let about_two = format!(
+        "23: {}, {}, {}, {}, {}, {}, {}, {}, Put source-state",
+        ["BeginTx"; 4].join(", "),
+        ["Commit"; 4].join(", "),
+        ["Get accounts"; 2].join(", "),
+        ["Get configuration-stamp"; 2].join(", "),
+        ["Get events"; 3].join(", "),
+        ["Get source-state"; 2].join(", "),
+        ["Put accounts"; 2].join(", "),
+        ["Put events"; 3].join(", "),
+    );
+    for (operation, path, body, wanted) in [
+        ("retrieve, by a JWT", "retrieve/a", json!({}), step("Get claims, Put accounts, Put claims")),
+        ("outcome", "outcome/a", json!({"slot": 1, "outcome": "worked"}), one_record.clone()),
+        ("store a set", "sets/a", json!({"codes": ["eeeee-55555"]}), one_record.clone()),
+        (
+            "store the first set of a new account (`cas=0`)",
+            "sets/new",
+            json!({"codes": ["eeeee-55555"], "cas": 0}),
+            step("Get tombstones, Put accounts"),
+        ),
+        ("confirm", "confirm/a", json!({"generation": 1}), one_record.clone()),
+        ("verify, a right code", "verify/app", json!({"code": codes[0]}), one_record.clone()),
+        ("verify, a wrong code", "verify/app", json!({"code": "no code of ours"}), one_record.clone()),
+        ("check", "check/app", json!({"code": codes[1]}), one_record.clone()),
+        ("enroll", "enroll/a", json!({"enrollment_id": "1"}), step("Get events, Put accounts, Put events")),
+        ("release", "release/a", json!({"reason": "x"}), one_record.clone()),
+        ("revoke", "revoke/app", json!({"reason": "x"}), one_record.clone()),
+        ("an event about two accounts", "events/idp", json!({"set": event}), about_two),
+    ] {
+        let found = cost(&host, bench.act(path, body)).await;
+        assert_eq!(found, wanted, "{operation}");
+        is_documented(operation, &found);
+    }
+    // Five accounts in three folders.
+    let five = ["Get accounts"; 5].join(", ");
+    let folders = ["ListPage accounts"; 3].join(", ");
+    let gone = ["Get tombstones"; 5].join(", ");
+    let gone = format!("{gone}, {folders}, {}", folders.replace("accounts", "tombstones"));
+    let of_five = |report: &str| format!("report/{report}, a page of five accounts");
+    for (operation, kind, path, wanted) in [
+        ("read an account", Operation::Read, "accounts/a", "1: Get accounts".to_owned()),
+        ("history", Operation::Read, "history/a", "2: Get accounts, Get tombstones".to_owned()),
+        ("list a folder", Operation::List, "accounts/", "1: ListPage accounts".to_owned()),
+        ("configuration, read", Operation::Read, "config", "0: ".to_owned()),
+        (&of_five("posture"), Operation::Read, "report/posture", format!("9: {five}, {folders}, ListPage roles")),
+        (&of_five("usage"), Operation::Read, "report/usage", format!("16: {five}, {gone}")),
+        (
+            &of_five("access"),
+            Operation::Read,
+            "report/access",
+            format!("10: {five}, Get config-ledger, {folders}, ListPage roles"),
+        ),
+    ] {
+        let found = cost(&host, bench.root(kind, path, json!({}))).await;
+        assert_eq!(found, wanted, "{operation}");
+        is_documented(operation, &found);
     }
 }
 

@@ -37,7 +37,9 @@ async fn what_became_of_a_code_is_noted_and_what_to_do_is_said() {
     let outcomes: Vec<_> = slots.as_array().unwrap().iter().map(|slot| slot["outcome"].clone()).collect();
     assert_eq!(outcomes, [json!("worked"), json!("unused"), json!("refused"), Value::Null]);
     let history = bench.read("history/a").await;
-    let entry = &history["entries"][6];
+    let entries = history["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 7, "what became of a code is not in the history: {history}");
+    let entry = &entries[6];
     assert_eq!((&entry["act"], &entry["slot"], &entry["reason"]), (&json!("outcome"), &json!(3), &json!("note 3")));
     assert_eq!(entry["detail"], json!({"outcome": "refused"}));
     bench.act("outcome/a", json!({"slot": 3, "outcome": "refused"})).await;
@@ -116,7 +118,7 @@ async fn somebody_says_that_the_provider_killed_the_old_set_too() {
     let answer = bench.act("confirm/a", body).await;
     assert_eq!(answer.data, json!({"account": "a", "generation": 1, "provider": "confirmed"}));
     let account = bench.read("accounts/a").await;
-    assert_eq!(account["sets"][0]["provider"], "confirmed");
+    assert_eq!(account["sets"][0]["provider"], "confirmed", "what was confirmed is not kept");
     assert!(!warnings(&account).contains(&"unconfirmed"));
     bench.act("confirm/a", json!({"generation": 1})).await;
     let history = bench.read("history/a").await;

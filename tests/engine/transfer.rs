@@ -191,7 +191,7 @@ async fn what_happened_at_the_source_after_the_mark_comes_too_unless_the_target_
     source.act("enroll/github/acme", json!({"reason": "another phone"})).await;
     let newest = depart(&source, "github/acme").await;
     let refused = arrive(&target, "github/acme", &newest).await;
-    assert_eq!((refused.status, refused.word()), (400, "exists"), "{refused:?}");
+    assert_eq!((refused.status, refused.word()), (400, "exists"), "what was done here was overwritten: {refused:?}");
 }
 
 #[tokio::test]

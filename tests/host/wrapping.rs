@@ -36,7 +36,9 @@ fn both_ways_to_unwrap_work_once() {
     let third = wrap(&admin);
     assert_eq!(unwrap(&plain.token(&third), Some(&third)).expect(200).data(), json!({"a": "b"}));
     for used in [&first, &second, &third] {
-        assert_eq!(unwrap(&admin, Some(used)).expect(400).error(), INVALID);
+        let again = unwrap(&admin, Some(used));
+        assert_eq!(again.status, 400, "one wrapping was unwrapped twice: {}", again.text());
+        assert_eq!(again.error(), INVALID);
         assert_eq!(unwrap(&plain.token(used), None).expect(400).error(), INVALID);
     }
     assert_eq!(unwrap(&admin, Some("s.nonsense")).expect(400).error(), INVALID);

@@ -12,6 +12,7 @@ use crate::support::http::Answer;
 use crate::support::scene::{AUDIENCE, ISSUER, Scene};
 use crate::support::server::MOUNT;
 use crate::support::signer::{Signer, claims, credential_change, now};
+use crate::support::temptation::Temptation;
 use crate::support::vault::Vault;
 
 const CANARIES: [&str; 6] = [
@@ -210,9 +211,16 @@ fn no_code_and_no_assertion_is_left_with_the_host() {
     vault.root().write(&format!("{MOUNT}/roles/desk"), &desk).expect(204);
     let mut play = Play { vault: &vault, scene, jwts: Vec::new(), codes: Vec::new() };
     play.everything();
-    let (codes, jwts) = (play.codes, play.jwts);
+    let mut temptation = Temptation::new(&play.scene);
+    temptation.acts(&["Zeisig-Vogel-1C7E", "9081726354", "z31 s1g v0g31 2f", "Zeisig\"<9H1J>&\\3K5L"]);
+    play.scene.store("tempted/person", &["Stieglitz-4M6N".to_owned()], 0).expect(200);
+    temptation.commands(&vault.url(), vault.root_token(), "tempted/person", "Stieglitz-4M6N");
+    let said = temptation.ear;
+    let (codes, jwts) = ([play.codes, temptation.codes].concat(), [play.jwts, temptation.jwts].concat());
     assert!(codes.len() > 15 && jwts.len() > 30, "{} codes, {} assertions", codes.len(), jwts.len());
     let search = Search::codes(&codes).and_jwts(&jwts);
+    let heard: Vec<String> = said.0.iter().flat_map(|(what, bytes)| search.found(what, bytes)).collect();
+    assert_eq!(heard, Vec::<String>::new());
     assert!(vault.log().contains("[TRACE]"), "the host does not say all");
     assert_eq!(finds(&vault, &search), Vec::<String>::new(), "while it runs");
     // The same search finds a code that the host itself writes down, for one, as part of a path.

@@ -18,6 +18,7 @@ fn accounted_for(drill: &Drill, outcome: &Outcome, scene: &Scene) {
     assert!(!outcome.faults.is_empty() && !outcome.failures.is_empty(), "{}", outcome.figures());
     let wrong = verdict(&outcome.given, &drill.books(outcome, scene));
     assert!(wrong.is_empty(), "{}: {wrong:#?}", outcome.figures());
+    outcome.beside.look(scene);
 }
 
 #[test]

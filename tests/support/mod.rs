@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "every test binary compiles this module and uses its own part of it")]
 
 pub mod bao;
+pub mod beside;
 pub mod canary;
 pub mod clients;
 pub mod corpus;
@@ -15,4 +16,5 @@ pub mod provision;
 pub mod scene;
 pub mod server;
 pub mod signer;
+pub mod temptation;
 pub mod vault;

@@ -112,7 +112,7 @@ async fn a_role_reports_on_the_accounts_it_covers_and_on_no_other() {
             }
         }
         seen.dedup();
-        assert_eq!(seen, ["okta/a", "okta/jane@example.com", "okta/x"], "{which}");
+        assert_eq!(seen, ["okta/a", "okta/jane@example.com", "okta/x"], "{which} shows accounts outside the role");
 
         let narrow = under(&bench, "reviewer", &path, json!({"prefix": "github"})).await;
         let list = if which == "usage" { "acts" } else { "accounts" };

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::beside::{Asks, Beside, set_up};
 use super::http::Answer;
 use super::scene::{Scene, codes};
 use super::signer::now;
@@ -61,6 +62,8 @@ pub struct Outcome {
     pub faults: Vec<Instant>,
     /// The numbers of the accounts that were used.
     pub accounts: Vec<u64>,
+    /// What else was acknowledged meanwhile.
+    pub beside: Beside,
 }
 
 /// What all clients share.
@@ -71,6 +74,13 @@ struct Run<'a> {
     current: [AtomicU64; LANES as usize],
     given: Mutex<Vec<Given>>,
     failures: Mutex<BTreeMap<String, usize>>,
+    beside: Beside,
+}
+
+/// One of them.
+struct Client<'a> {
+    run: &'a Run<'a>,
+    number: u64,
 }
 
 /// The name of an account.
@@ -89,13 +99,24 @@ impl Drill {
             current: std::array::from_fn(|lane| AtomicU64::new(lane as u64)),
             given: Mutex::default(),
             failures: Mutex::default(),
+            beside: Beside::default(),
         };
         let mut faults = Vec::new();
+        set_up(&doors[0]);
         (0..LANES).for_each(|lane| run.fill(lane, 0));
         scope(|threads| {
             for client in 0..self.clients {
                 let run = &run;
                 threads.spawn(move || run.client(client));
+            }
+            let others: [fn(&Client<'_>); 3] = [
+                |client| client.run.beside.relying_party(client, 0),
+                |client| client.run.beside.turnover(client),
+                |client| client.run.beside.removals(client),
+            ];
+            for (other, number) in others.into_iter().zip(self.clients..) {
+                let run = &run;
+                threads.spawn(move || other(&Client { run, number }));
             }
             let began = Instant::now();
             while began.elapsed() < self.length {
@@ -108,7 +129,7 @@ impl Drill {
         let last = run.current.iter().map(|account| account.load(Ordering::Relaxed));
         let accounts = last.flat_map(|last| (last % LANES..=last).step_by(LANES as usize)).collect();
         let (given, failures) = (run.given.into_inner().unwrap(), run.failures.into_inner().unwrap());
-        Outcome { given, failures, faults, accounts }
+        Outcome { given, failures, faults, accounts, beside: run.beside }
     }
     /// The codes of an account.
     pub fn codes_of(&self, account: u64) -> Vec<String> {
@@ -141,6 +162,10 @@ impl Run<'_> {
             let code = data["code"].as_str().unwrap_or_else(|| panic!("no code: {data}")).to_owned();
             let slot = data["slot"].as_u64().expect("a slot");
             self.given.lock().unwrap().push(Given { account, slot, code, sent, answered: Instant::now() });
+            if number % 4 == 0 {
+                let word = ["worked", "refused", "unused"][number as usize / 4 % 3];
+                self.beside.report(&Client { run: self, number: client }, &(name(account), 1, slot), word);
+            }
         }
     }
     /// Stores the account's set; several clients may find at once that it is wanted.
@@ -170,6 +195,21 @@ impl Run<'_> {
             sleep(PAUSE);
         }
         unreachable!("there is a door")
+    }
+}
+
+impl Asks for Client<'_> {
+    fn scene(&self) -> &Scene {
+        &self.run.doors[0]
+    }
+    fn is_over(&self) -> bool {
+        self.run.over.load(Ordering::Relaxed)
+    }
+    fn until_answered(&self, base: &str, account: &str, body: &Value) -> (Answer, bool) {
+        let begun = Instant::now();
+        let (answer, sent) = self.run.until_answered(self.number, base, account, body);
+        // The last try went out later than the first.
+        (answer, sent.duration_since(begun) >= PAUSE)
     }
 }
 
