@@ -7,8 +7,11 @@ use crate::made::{Made, retrieve};
 use crate::trial::judge::{Kind, judge};
 use crate::trial::log::{Asked, Entry, Finding, Log, Said, State, Try};
 
-/// Everything the judge can find, and how to bring it into an honest history.
-const BREACHES: &[(&str, Kind, fn(&mut Made))] = &[
+/// What is broken, what it is found as, and how to bring it into an honest history.
+type Broken = (&'static str, Kind, fn(&mut Made));
+
+/// Everything the judge can find.
+const BREACHES: &[Broken] = &[
     ("a code goes to two acts", Kind::Twice, |made| {
         let (_, said) = given(made, 0);
         again(made, retrieve("worker"), said);

@@ -129,7 +129,12 @@ impl Trial {
         let mut findings = Vec::new();
         while stage.began.elapsed() < self.length {
             let pause = self.every.as_millis() as usize;
-            sleep(Duration::from_millis((pause / 4 + dice.below(pause)) as u64));
+            let pause = Duration::from_millis((pause / 4 + dice.below(pause)) as u64);
+            let left = self.length.saturating_sub(stage.began.elapsed());
+            sleep(pause.min(left));
+            if pause > left {
+                break;
+            }
             let at = stage.micros();
             let done = stand.fault(dice);
             findings.extend(done.findings);
