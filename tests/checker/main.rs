@@ -1,0 +1,51 @@
+//! The checker: seeded clients act at random on a real engine while it is being broken, and a judge holds what they saw against what the
+//! engine says of itself.
+//!
+//! Longer by hand: `cargo bench --bench checker -- --form redb --seconds 600 --seed 1`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod judging;
+mod made;
+mod trial;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::time::Duration;
+
+use trial::Trial;
+use trial::stand::Stand;
+use trial::stand::redb::Redb;
+
+fn env(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
+}
+
+/// The seed of a run: always the same, unless the environment says another.
+fn seed() -> u64 {
+    env("CHECKER_SEED", 1)
+}
+
+/// Acts, breaks and judges; panics if anything was wrong, or if nothing could have gone wrong.
+fn check(stand: &mut dyn Stand, seconds: u64, every: u64) {
+    let seconds = env("CHECKER_SECONDS", seconds);
+    let (length, every) = (Duration::from_secs(seconds), Duration::from_millis(every));
+    let trial = Trial { seed: seed(), length, clients: 16, accounts: 10, every };
+    let outcome = trial.run(stand);
+    println!("{}, seed {}: {}", stand.name(), trial.seed, outcome.figures());
+    if let Ok(path) = std::env::var("CHECKER_LOG") {
+        outcome.log.write(BufWriter::new(File::create(path).expect("a log"))).expect("a log is written");
+    }
+    let breaches = &outcome.verdict.breaches;
+    let first: Vec<String> = breaches.iter().take(20).map(ToString::to_string).collect();
+    assert!(first.is_empty(), "{} breaches of seed {}, first:\n{}", breaches.len(), trial.seed, first.join("\n"));
+    assert!(outcome.verdict.seen > 0 && !outcome.log.faults.is_empty(), "nothing could have gone wrong");
+}
+
+#[test]
+fn one_node_on_redb_keeps_its_promises_while_it_is_killed() {
+    check(&mut Redb::start(seed()), 12, 700);
+}

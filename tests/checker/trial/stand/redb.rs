@@ -1,0 +1,139 @@
+//! One server of its own on a redb file: killed, stopped for a while, told to end, its file damaged between two starts, its audit
+//! file taken away.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{Broken, Stand};
+use crate::support::corpus::Dice;
+use crate::support::http::Client;
+use crate::support::server::{BINARY, Server, Setup};
+use crate::support::signer::now;
+use crate::trial::cast::Door;
+use crate::trial::judge::Kind;
+use crate::trial::log::{Asked, Finding, Log};
+use crate::trial::proxy::Proxy;
+
+/// One node on redb, with a proxy before it.
+pub struct Redb {
+    server: Server,
+    proxy: Proxy,
+    /// Audit files that were taken away, oldest first.
+    away: Vec<PathBuf>,
+}
+
+impl Redb {
+    /// Starts it.
+    pub fn start(seed: u64) -> Self {
+        let server = Setup::default().static_seal().log_level("warn").start();
+        let proxy = Proxy::before(server.address(), seed ^ 0x5eed);
+        Redb { server, proxy, away: Vec::new() }
+    }
+    fn door(&self, address: std::net::SocketAddr) -> Door {
+        let client = Client::new(address);
+        Door { root: client.token(self.server.root_token()), client, node: 0, now: Arc::new(now) }
+    }
+}
+
+impl Stand for Redb {
+    fn name(&self) -> &'static str {
+        "redb"
+    }
+    fn doors(&self) -> Vec<Door> {
+        vec![self.door(self.server.address())]
+    }
+    fn ways(&self, client: usize) -> Vec<Door> {
+        let address = if client % 4 == 3 { self.proxy.address() } else { self.server.address() };
+        vec![self.door(address)]
+    }
+    fn fault(&mut self, dice: &Dice) -> Broken {
+        match dice.below(20) {
+            0..=11 => {
+                self.server.kill();
+                self.server.boot();
+                Broken::of("node killed (SIGKILL)")
+            }
+            12..=14 => {
+                self.server.signal(Signal::STOP);
+                sleep(Duration::from_millis(20 + dice.below(600) as u64));
+                self.server.signal(Signal::CONT);
+                Broken::of("node stopped and continued (SIGSTOP)")
+            }
+            15 => {
+                self.server.terminate();
+                self.server.boot();
+                Broken::of("node told to end (SIGTERM)")
+            }
+            16..=17 => {
+                self.proxy.cut_all();
+                Broken::of("all connections of a proxy cut")
+            }
+            _ => {
+                let file = self.server.dir().join(format!("audit.{}", self.away.len()));
+                fs::rename(self.server.audit(), &file).expect("the audit file is there");
+                self.away.push(file);
+                // The server notices, and goes on in a new file of that name.
+                while !self.server.audit().exists() {
+                    sleep(Duration::from_millis(5));
+                }
+                Broken::of("audit file taken away")
+            }
+        }
+    }
+    fn settle(&mut self) {
+        self.server.until("unsealed", |health| health == 200);
+    }
+    fn end(&mut self, log: &Log) -> Vec<Finding> {
+        self.server.terminate();
+        let mut findings = Vec::new();
+        let files = || self.away.iter().cloned().chain([self.server.audit()]).filter(|file| file.exists());
+        let said = Command::new(BINARY).args(["audit", "verify"]).args(files()).output().expect("it starts");
+        if !said.status.success() {
+            let words = format!(
+                "audit verify: {}{}",
+                String::from_utf8_lossy(&said.stdout),
+                String::from_utf8_lossy(&said.stderr)
+            );
+            findings.push(Finding { kind: Kind::Unverifiable, words });
+        }
+        let lines: String = files().map(|file| fs::read_to_string(file).unwrap_or_default()).collect();
+        findings.extend(unaudited(&lines, log));
+        findings
+    }
+    fn passed(&self) -> Vec<(String, usize)> {
+        self.proxy.counts().into_iter().map(|(kind, count)| (format!("connection {kind}"), count)).collect()
+    }
+}
+
+/// Codes that a client saw and no line of the audit says so.
+fn unaudited(file: &str, log: &Log) -> Vec<Finding> {
+    let mut places: BTreeMap<(String, u64, u64), usize> = BTreeMap::new();
+    // A line that a kill cut short is no JSON; the verification has judged it.
+    for line in file.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+        if line["disclosed"] == true {
+            let said = &line["response"]["disclosure"];
+            let account = said["account"].as_str().unwrap_or_default().to_owned();
+            let number = |field: &str| said[field].as_u64().unwrap_or_default();
+            *places.entry((account, number("generation"), number("slot"))).or_default() += 1;
+        }
+    }
+    let mut findings = Vec::new();
+    for one in log.tries.iter().filter(|one| !matches!(one.asked, Asked::Verify { .. })) {
+        let Some((generation, slot)) = one.let_out() else { continue };
+        if !places.contains_key(&(one.account.clone(), generation, slot)) {
+            let words = format!(
+                "{} had generation {generation} slot {slot} of {}, and no audit line says so",
+                one.act, one.account
+            );
+            findings.push(Finding { kind: Kind::Lost, words });
+        }
+    }
+    findings
+}
