@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 use sparekey::storage::faulty::{Outcome, Times};
 
+use crate::event_table::Sender;
 use crate::stage::{ACCOUNT, AUDIENCE, CREDENTIAL_CHANGE, EVENTS, ISS, MOUNT, Stage, codes};
 use crate::support::http::Answer;
-use crate::support::signer::{Signer, unsigned};
 
 /// Whose account [`ACCOUNT`] is.
 const JANE: &str = "jane@example.com";
@@ -132,82 +132,8 @@ fn wrong_events_are_refused_in_the_protocols_own_words() {
     let stage = Stage::new();
     stage.node.wait(std::time::Duration::from_secs(120));
     let now = stage.now();
-    let event = |over: Value| stage.event(JANE, now, &over);
-    let set = |over: Value| stage.idp.set(&event(over));
-    let header = |header: Value| stage.idp.sign(&header, &event(json!({})));
-    let inner = |change: &dyn Fn(&mut Value)| {
-        let mut claims = event(json!({}));
-        change(&mut claims["events"][CREDENTIAL_CHANGE]);
-        stage.idp.set(&claims)
-    };
-    let good = set(json!({}));
-    let (signed, signature) = good.rsplit_once('.').unwrap();
-    let forger = Signer::es256("k1");
-    let request = "invalid_request";
-    let wrong: Vec<(&str, &str, String)> = vec![
-        // Not what it says it is.
-        ("an assertion in place of an event", request, stage.jwt(&json!({"aud": EVENTS}))),
-        ("typ JWT", request, header(json!({"alg": "ES256", "typ": "JWT", "kid": "k1"}))),
-        ("no typ", request, header(json!({"alg": "ES256", "kid": "k1"}))),
-        ("typ at+jwt", request, header(json!({"alg": "ES256", "typ": "at+jwt", "kid": "k1"}))),
-        ("typ logout+jwt", request, header(json!({"alg": "ES256", "typ": "logout+jwt", "kid": "k1"}))),
-        ("critical header", request, header(json!({"alg": "ES256", "typ": "secevent+jwt", "crit": ["exp"], "exp": 1}))),
-        // Not signed by whom it should be.
-        ("forged", "authentication_failed", forger.set(&event(json!({})))),
-        ("a flipped signature", "authentication_failed", format!("{signed}.{}", flipped(signature))),
-        ("another's signature", "authentication_failed", format!("{signed}.{}", tail(&set(json!({}))))),
-        ("no signature and no typ for it", request, unsigned(&event(json!({})))),
-        ("no signature", "invalid_key", nothing_signed(&header(json!({"alg": "none", "typ": "secevent+jwt"})))),
-        ("alg none over a signature", "invalid_key", header(json!({"alg": "none", "typ": "secevent+jwt"}))),
-        ("HS256", "invalid_key", header(json!({"alg": "HS256", "typ": "secevent+jwt"}))),
-        ("RS256 of an EC issuer", "invalid_key", header(json!({"alg": "RS256", "typ": "secevent+jwt"}))),
-        ("another issuer", "invalid_issuer", set(json!({"iss": "https://evil.example.com"}))),
-        ("an issuer with a slash more", "invalid_issuer", set(json!({"iss": format!("{ISS}/")}))),
-        ("no issuer", "invalid_issuer", set(json!({"iss": null}))),
-        // Not for us.
-        ("another audience", "invalid_audience", set(json!({"aud": "https://other.example.com"}))),
-        ("the audience of assertions", "invalid_audience", set(json!({"aud": AUDIENCE}))),
-        ("no audience", "invalid_audience", set(json!({"aud": null}))),
-        ("no audience in a list", "invalid_audience", set(json!({"aud": []}))),
-        // Not of the form.
-        ("sub", request, set(json!({"sub": "jane"}))),
-        ("sub, empty", request, set(json!({"sub": ""}))),
-        ("exp", request, set(json!({"exp": now + 300}))),
-        ("no jti", request, set(json!({"jti": null}))),
-        ("an empty jti", request, set(json!({"jti": ""}))),
-        ("a number as jti", request, set(json!({"jti": 7}))),
-        ("an endless jti", request, set(json!({"jti": "j".repeat(2000)}))),
-        ("no iat", request, set(json!({"iat": null}))),
-        ("a text as iat", request, set(json!({"iat": "now"}))),
-        ("no events", request, set(json!({"events": null}))),
-        ("an empty events", request, set(json!({"events": {}}))),
-        ("a list as events", request, set(json!({"events": [CREDENTIAL_CHANGE]}))),
-        ("two events", request, set(json!({"events": {CREDENTIAL_CHANGE: {}, "urn:other": {}}}))),
-        ("an event that is a text", request, set(json!({"events": {CREDENTIAL_CHANGE: "x"}}))),
-        ("no subject", request, set(json!({"sub_id": null}))),
-        ("a text as subject", request, set(json!({"sub_id": JANE}))),
-        ("a subject without format", request, set(json!({"sub_id": {"email": JANE}}))),
-        ("a subject without its member", request, set(json!({"sub_id": {"format": "email"}}))),
-        ("a number as address", request, set(json!({"sub_id": {"format": "email", "email": 7}}))),
-        (
-            "an unknown critical member",
-            request,
-            set(json!({"sub_id": {"format": "complex", "user": {"format": "email", "email": JANE}, "robot": {}}})),
-        ),
-        ("no credential type", request, inner(&|event| drop(event.as_object_mut().unwrap().remove("credential_type")))),
-        ("a list as credential type", request, inner(&|event| event["credential_type"] = json!(["app"]))),
-        ("no change type", request, inner(&|event| drop(event.as_object_mut().unwrap().remove("change_type")))),
-        // No token at all.
-        ("nothing", request, String::new()),
-        ("a word", request, "set".to_owned()),
-        ("two parts", request, signed.to_owned()),
-        ("four parts", request, format!("{good}.x")),
-        ("a space inside", request, good.replacen('.', ". ", 1)),
-        ("JSON in place of a token", request, event(json!({})).to_string()),
-        ("a padded token", request, format!("{good}==")),
-        ("more than 16 KiB", request, set(json!({"pad": "x".repeat(20_000)}))),
-        ("noise", request, "\u{1}\u{2}\u{3}.\u{4}.\u{5}".to_owned()),
-    ];
+    let sender = Sender { signer: &stage.idp, issuer: ISS, audience: EVENTS, assertions: AUDIENCE, email: JANE, now };
+    let (good, wrong) = (sender.good(), sender.wrong());
     assert!(wrong.len() >= 50);
     let before = stage.world()[&format!("accounts/{ACCOUNT}")].clone();
     for (what, err, set) in &wrong {
@@ -227,29 +153,16 @@ fn wrong_events_are_refused_in_the_protocols_own_words() {
         refused(&push_to(&stage, form, "i%20dp", &good), "access_denied", "a source with a space");
     }
     for body in [json!({}), json!({"set": null}), json!({"set": 7}), json!({"set": [good]}), json!({"SET": good})] {
-        refused(&stage.nobody.write(&format!("{MOUNT}/events/idp"), &body), request, &body.to_string());
+        refused(&stage.nobody.write(&format!("{MOUNT}/events/idp"), &body), "invalid_request", &body.to_string());
     }
     let media = stage.nobody.header("Content-Type", "application/secevent+jwt");
     let answer = media.send("POST", &format!("{MOUNT}/events/idp"), Some(b"\xff\xfe.\xff.\xff"));
-    refused(&answer, request, "bytes that are no text");
+    refused(&answer, "invalid_request", "bytes that are no text");
     let account = stage.world()[&format!("accounts/{ACCOUNT}")].clone();
     assert_eq!(account, before, "nothing changed");
     stage.retrieves();
     taken(&push(&stage, Form::Bare, &good), "the good one");
     assert_eq!(status(&stage, ACCOUNT), "superseded");
-}
-
-fn flipped(signature: &str) -> String {
-    let other = if signature.starts_with('A') { 'B' } else { 'A' };
-    format!("{other}{}", &signature[1..])
-}
-
-fn nothing_signed(set: &str) -> String {
-    format!("{}.", set.rsplit_once('.').unwrap().0)
-}
-
-fn tail(set: &str) -> &str {
-    set.rsplit_once('.').unwrap().1
 }
 
 #[test]

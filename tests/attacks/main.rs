@@ -14,11 +14,15 @@ mod stage;
 mod strangers;
 mod wire;
 
+#[path = "../support/event_table.rs"]
+mod event_table;
 #[path = "../inprocess/mod.rs"]
 mod inprocess;
 #[path = "../support/jwt_table/mod.rs"]
 mod jwt_table;
 #[path = "../support/keys.rs"]
 mod keys;
+#[path = "../support/path_table.rs"]
+mod path_table;
 #[path = "../support/mod.rs"]
 mod support;

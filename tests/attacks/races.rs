@@ -1,7 +1,6 @@
 //! Many at once, each with a claim of its own on the same thing.
 
 use std::collections::BTreeSet;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,28 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::stage::{ACCOUNT, MOUNT, Stage, codes};
+use crate::support::crowd::{CROWD, together};
 use crate::support::http::Answer;
 
 const RETRIEVE: &str = "backup-codes/retrieve/github/acme-owner";
-const CROWD: usize = 24;
-
-/// The answers of a crowd that starts together.
-fn together(ask: impl Fn(usize) -> Answer + Sync) -> Vec<Answer> {
-    let start = Barrier::new(CROWD);
-    thread::scope(|scope| {
-        let asking: Vec<_> = (0..CROWD)
-            .map(|who| {
-                let (start, ask) = (&start, &ask);
-                scope.spawn(move || {
-                    start.wait();
-                    ask(who)
-                })
-            })
-            .collect();
-        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
-    })
-}
-
 fn given(answers: &[Answer]) -> Vec<String> {
     let given = answers.iter().filter(|answer| answer.status == 200);
     given.map(|answer| answer.data()["code"].as_str().unwrap().to_owned()).collect()

@@ -10,6 +10,7 @@ use sparekey::clock::Clock;
 use sparekey::storage::faulty::Faulty;
 use sparekey::storage::memory::Memory;
 
+pub use crate::event_table::{CREDENTIAL_CHANGE, merge};
 use crate::inprocess::{Node, Setup};
 use crate::support::http::{Answer, Client};
 use crate::support::signer::Signer;
@@ -246,21 +247,7 @@ impl Stage {
     }
 }
 
-/// The event that matters.
-pub const CREDENTIAL_CHANGE: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
-
 /// `count` codes that no other series has.
 pub fn codes(series: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{series}qv{number:03}-zzx{number:03}{series}")).collect()
-}
-
-/// Puts the members of `over` over those of `claims`; null drops one.
-pub fn merge(claims: &mut Value, over: &Value) {
-    let map = claims.as_object_mut().unwrap();
-    for (name, value) in over.as_object().unwrap() {
-        match value {
-            Value::Null => map.remove(name),
-            value => map.insert(name.clone(), value.clone()),
-        };
-    }
 }

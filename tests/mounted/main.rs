@@ -1,13 +1,18 @@
 //! The mounted face: a real OpenBao mounts the built binary, and the story is told through it.
 
+#[path = "../support/event_table.rs"]
+mod event_table;
 #[path = "../support/jwt_table/mod.rs"]
 mod jwt_table;
 #[path = "../support/keys.rs"]
 mod keys;
+#[path = "../support/path_table.rs"]
+mod path_table;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod assertions;
+mod attacks;
 mod binaries;
 mod canary;
 mod document;

@@ -8,6 +8,7 @@ pub mod beside;
 pub mod canary;
 pub mod clients;
 pub mod corpus;
+pub mod crowd;
 pub mod debian;
 pub mod drill;
 pub mod http;
