@@ -37,7 +37,7 @@ fn unpacked(name: &str, packages: &[&str], needed: &[&str]) -> Result<PathBuf, S
         fs::remove_dir_all(&packed).map_err(said)?;
     }
     fs::create_dir_all(&packed).map_err(said)?;
-    run(Command::new("apt-get").arg("download").args(packages).current_dir(&packed))?;
+    download(&folder, &packed, packages)?;
     for entry in fs::read_dir(&packed).map_err(said)?.flatten() {
         run(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&root))?;
     }
@@ -46,6 +46,25 @@ fn unpacked(name: &str, packages: &[&str], needed: &[&str]) -> Result<PathBuf, S
         true => Ok(root),
         false => Err(format!("the packages brought not all of {}", needed.join(", "))),
     }
+}
+
+/// Fresh machines have no lists of packages; then lists of our own are fetched, which takes no rights either.
+fn download(folder: &Path, into: &Path, packages: &[&str]) -> Result<(), String> {
+    let download = |options: &[String]| {
+        run(Command::new("apt-get").args(options).arg("download").args(packages).current_dir(into))
+    };
+    if download(&[]).is_ok() {
+        return Ok(());
+    }
+    let own = folder.join("apt");
+    fs::create_dir_all(own.join("lists/partial")).map_err(|error| error.to_string())?;
+    fs::create_dir_all(own.join("cache/archives/partial")).map_err(|error| error.to_string())?;
+    let options = ["lists", "cache"].map(|name| {
+        let option = if name == "lists" { "Dir::State::Lists" } else { "Dir::Cache" };
+        format!("-o{option}={}", own.join(name).display())
+    });
+    run(Command::new("apt-get").args(&options).arg("update"))?;
+    download(&options)
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
