@@ -11,10 +11,12 @@ use serde_json::json;
 
 mod support;
 
+use support::http::Client;
 use support::provision;
 use support::scene::{ISSUER, codes};
 use support::server::{BINARY, Server};
 use support::signer::{Signer, claims, now};
+use support::vault::Vault;
 
 /// The pages, each with how many commands it has at least: a check that has lost the commands must fail.
 const PAGES: [(&str, usize); 5] = [
@@ -130,6 +132,26 @@ fn a_code_at_3am_happens_as_it_stands_there() {
 }
 
 #[test]
+fn a_code_at_3am_happens_so_in_a_vault() {
+    play_mounted("a-code-at-3am.md");
+}
+
+#[test]
+fn rotate_by_automation_happens_so_in_a_vault() {
+    play_mounted("rotate-by-automation.md");
+}
+
+#[test]
+fn a_leaver_happens_so_in_a_vault() {
+    play_mounted("a-leaver.md");
+}
+
+#[test]
+fn after_a_compromise_happens_so_in_a_vault() {
+    play_mounted("after-a-compromise.md");
+}
+
+#[test]
 fn rotate_by_automation_happens_as_it_stands_there() {
     play("rotate-by-automation.md");
 }
@@ -165,20 +187,66 @@ fn the_commands_of_the_controls_show_what_they_say() {
 
 /// Types the page from top to bottom in one shell, after the roles of the README and what else an administrator does.
 fn play(name: &str) {
-    let mut lines = commands(&page("README.md"));
-    assert!(lines.len() >= PAGES[0].1, "the check has lost the roles");
+    let mut lines = roles();
     lines.push((format!("unset BAO_TOKEN; {}", prologue(name)), Some(Vec::new())));
+    lines.extend(of_page(name));
+    type_in(name, &lines);
+}
+
+/// The same where a real vault mounts the engine: it has a login of its own and policies, and everybody has a token.
+fn play_mounted(name: &str) {
+    let vault = Vault::mounted();
+    let signer = Signer::es256("idp-1");
+    let root = vault.root();
+    root.write("sys/auth/jwt", &json!({"type": "jwt"})).expect(204);
+    let config = json!({"bound_issuer": ISSUER, "jwt_validation_pubkeys": [signer.public_pem()]});
+    root.write("auth/jwt/config", &config).expect(204);
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-manifest/policies");
+    let shipped = |name: &str| fs::read_to_string(policies.join(name)).unwrap();
+    for (role, rules) in [
+        ("on-call", shipped("on-call.hcl")),
+        ("rotator", shipped("rotator.hcl")),
+        ("security", Vault::everything_below("backup-codes")),
+    ] {
+        root.write(&format!("sys/policies/acl/{role}"), &json!({"policy": rules})).expect(204);
+        let login = json!({
+            "role_type": "jwt", "user_claim": "sub", "bound_audiences": "sparekey", "bound_claims": {"groups": role},
+            "token_policies": role,
+        });
+        root.write(&format!("auth/jwt/role/{role}"), &login).expect(204);
+    }
+    let home = person(&vault.dir().join("person"), &root, &signer);
+    let mut lines = roles();
+    lines.push((format!("{}; unset BAO_TOKEN", prologue(name)), Some(Vec::new())));
+    // The vault's audit files are its own.
+    lines.extend(of_page(name).into_iter().filter(|(line, _)| !line.starts_with("sparekey audit verify")));
+    type_at(name, &lines, &home, &vault.url(), vault.root_token());
+}
+
+type Lines = Vec<(String, Option<Vec<String>>)>;
+
+fn roles() -> Lines {
+    let lines = commands(&page("README.md"));
+    assert!(lines.len() >= PAGES[0].1, "the check has lost the roles");
+    lines
+}
+
+fn of_page(name: &str) -> Lines {
     let found = commands(&page(name));
     let least = PAGES.iter().find(|(page, _)| *page == name).map_or(1, |(_, least)| *least);
     assert!(found.len() >= least, "{name}: the check has lost the commands: {}", found.len());
-    lines.extend(found);
-    type_in(name, &lines);
+    found
 }
 
 /// Types the lines in one shell. Each ends with 0, or with 2 where it says that it is refused.
 fn type_in(name: &str, lines: &[(String, Option<Vec<String>>)]) {
     let server = Server::start();
-    let home = person(&server, &Signer::es256("idp-1"));
+    let home = person(&server.dir().join("person"), &server.root(), &Signer::es256("idp-1"));
+    symlink(server.audit(), home.join("audit.log")).unwrap();
+    type_at(name, lines, &home, &server.url(), server.root_token());
+}
+
+fn type_at(name: &str, lines: &[(String, Option<Vec<String>>)], home: &Path, url: &str, root_token: &str) {
     let mut script = String::from(CURL);
     for (line, _) in lines {
         let _ = writeln!(script, "{line}\nprintf '\\n@@ %s\\n' $?");
@@ -189,10 +257,10 @@ fn type_in(name: &str, lines: &[(String, Option<Vec<String>>)]) {
         .arg(format!("exec 2>&1\n{script}"))
         .env_clear()
         .env("PATH", format!("{bin}:{}:/usr/local/bin:/usr/bin:/bin", provision::python().parent().unwrap().display()))
-        .env("HOME", &home)
-        .env("BAO_ADDR", server.url())
-        .env("BAO_TOKEN", server.root_token())
-        .current_dir(&home)
+        .env("HOME", home)
+        .env("BAO_ADDR", url)
+        .env("BAO_TOKEN", root_token)
+        .current_dir(home)
         .stdin(Stdio::null())
         .output()
         .expect("bash");
@@ -233,15 +301,13 @@ fn prologue(page: &str) -> String {
 }
 
 /// The home of whoever types, with what the pages say stands for something of theirs.
-fn person(server: &Server, signer: &Signer) -> PathBuf {
+fn person(home: &Path, root: &Client, signer: &Signer) -> PathBuf {
     let issuer = json!({"bound_issuer": ISSUER, "jwt_validation_pubkeys": [signer.public_pem()]});
-    server.root().write("backup-codes/issuers/idp", &issuer).expect(204);
-    let home = server.dir().join("person");
+    root.write("backup-codes/issuers/idp", &issuer).expect(204);
     let bin = home.join("bin");
     fs::create_dir_all(&bin).unwrap();
     symlink(provision::bao(), bin.join("bao")).unwrap();
     symlink(BINARY, bin.join("sparekey")).unwrap();
-    symlink(server.audit(), home.join("audit.log")).unwrap();
     for (who, subject, group) in [
         ("on-call", "jane", "on-call"),
         ("joe", "joe", "on-call"),
@@ -271,5 +337,5 @@ fn person(server: &Server, signer: &Signer) -> PathBuf {
         fs::write(bin.join(name), script).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    home
+    home.to_owned()
 }
