@@ -27,7 +27,7 @@ refused() { # WORDS COMMAND…
 }
 # Logs somebody in to the vault with a token of the identity provider, and runs the command as them.
 as() { # NAME ROLE COMMAND…
-    BAO_TOKEN=$(bao write -field=token auth/jwt/login role="$2" jwt="$(jwt "$1" vault "$2")")
+    BAO_TOKEN=$(jwt "$1" vault "$2" | bao write -field=token auth/jwt/login role="$2" jwt=-)
     export BAO_TOKEN
     shift 2
     "$@"
@@ -38,6 +38,8 @@ as() { # NAME ROLE COMMAND…
 new_codes() { for _ in 1 2 3 4 5 6; do openssl rand -hex 5 | sed 's/^...../&-/'; done; }
 # The same as a list for the command line.
 listed() { paste -sd, "$1"; }
+
+# No JWT on a command line, which every user of the machine can read: it comes through standard input (`jwt=-`).
 
 say "A vault"
 cat >vault.hcl <<HCL
@@ -126,12 +128,15 @@ as ada admin set_up
 
 say "Automation brings the first set"
 new_codes >first.txt
-as rotator rotator bao write backup-codes/sets/okta/jane@example.com role=rotator jwt="$(jwt rotator backup-codes rotator)" \
-    codes="$(listed first.txt)" cas=0 idempotency_key=first
+first_set() {
+    jwt rotator backup-codes rotator | bao write backup-codes/sets/okta/jane@example.com role=rotator \
+        codes="$(listed first.txt)" cas=0 idempotency_key=first jwt=-
+}
+as rotator rotator first_set
 
 say "Three in the morning: somebody on call gets one code"
 on_call() {
-    bao write backup-codes/retrieve/okta/jane@example.com role=on-call jwt="$1" reason="phone lost"
+    printf %s "$1" | bao write backup-codes/retrieve/okta/jane@example.com role=on-call reason="phone lost" jwt=-
 }
 assertion=$(jwt joe backup-codes on-call)
 as joe on-call on_call "$assertion"
@@ -140,8 +145,8 @@ as joe on-call refused 'assertion' on_call "$assertion"
 as joe on-call refused 'assertion' on_call ''
 say "… wrapped, where the code shall pass through other hands"
 wrapped() {
-    bao write -wrap-ttl=60s -field=wrapping_token backup-codes/retrieve/okta/jane@example.com role=on-call \
-        jwt="$(jwt joe backup-codes on-call)" reason="phone lost" >wrapping-token
+    jwt joe backup-codes on-call | bao write -wrap-ttl=60s -field=wrapping_token backup-codes/retrieve/okta/jane@example.com \
+        role=on-call reason="phone lost" jwt=- >wrapping-token
     bao unwrap -field=code "$(cat wrapping-token)"
 }
 as joe on-call wrapped
@@ -150,8 +155,8 @@ say "Automation rotates: the generation and the enrollment that it knows of go a
 rotate() { # CODES
     account=backup-codes/accounts/okta/jane@example.com
     enrollment=$(bao read -format=json $account | tr -d ' \n' | sed 's/.*"enrollment":{[^}]*"number":\([0-9]*\).*/\1/;t;s/.*/0/')
-    bao write backup-codes/sets/okta/jane@example.com role=rotator jwt="$(jwt rotator backup-codes rotator)" \
-        codes="$(listed "$1")" cas="$(bao read -field=generation $account)" enrollment="$enrollment" idempotency_key="$1"
+    jwt rotator backup-codes rotator | bao write backup-codes/sets/okta/jane@example.com role=rotator codes="$(listed "$1")" \
+        cas="$(bao read -field=generation $account)" enrollment="$enrollment" idempotency_key="$1" jwt=-
 }
 new_codes >second.txt
 as rotator rotator rotate second.txt
@@ -174,8 +179,8 @@ as rotator rotator rotate third.txt
 
 say "Somebody with nothing but a login to the vault gets in by the vault's own identity token"
 desk() {
-    bao write backup-codes/retrieve/okta/jane@example.com role=people jwt="$(bao read -field=token identity/oidc/token/backup-codes)" \
-        reason="locked out, seen in person"
+    bao read -field=token identity/oidc/token/backup-codes | bao write backup-codes/retrieve/okta/jane@example.com role=people \
+        reason="locked out, seen in person" jwt=-
 }
 as dora desk desk
 say "… and not by the word of a group that the role does not name"
