@@ -126,6 +126,15 @@ impl Face {
             Face::Mounted(vault) => vault.url(),
         }
     }
+    /// What whatever collects logs can look for, as the page says.
+    fn logs_the_alarm(&self) -> bool {
+        match self {
+            Face::Standalone(server) => {
+                fs::read_to_string(server.audit()).unwrap().contains("\"role\":\"break-glass\"")
+            }
+            Face::Mounted(vault) => vault.audit().contains("\"path\":\"auth/break-glass/login\""),
+        }
+    }
     fn restart(&mut self) {
         match self {
             Face::Standalone(server) => server.restart(),
@@ -305,10 +314,14 @@ fn the_glass_is_broken_at(mut face: Face) {
         assert_ne!(vault.client().write("auth/jwt/login", &login).status, 200, "the vault's own login hangs on it too");
     }
 
+    assert!(!face.logs_the_alarm());
     let by_file = person(&face, &provider, dir.path(), "file");
     fs::write(by_file.home.join("secret"), "a passphrase on paper\n").unwrap();
     let said = by_file.follow_the_page("key-1", false);
     assert!(said.contains(&codes(1, 6)[2]), "{said}");
+    assert!(face.logs_the_alarm());
+    let blind = by_file.run("./tripwire.sh", Some("s.nonsense"), &[]);
+    assert!(!matches!(blind.code, Some(0 | 3)), "who cannot look does not say that all is well: {blind:?}");
     let key = by_file.home.join("break-glass.pem");
     assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
     the_key_is_guarded(&by_file, &key);
