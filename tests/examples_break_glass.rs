@@ -339,6 +339,7 @@ fn the_glass_is_broken_at(mut face: Face) {
     let old = by_file.run("./break-glass-jwt | bao write $LOGIN/login role=break-glass jwt=-", None, &[]);
     assert_ne!(old.code, Some(0), "the former key still opens: {old:?}");
     the_role_is_tight(&by_token);
+    a_second_key_stands_beside_the_first(&face, &by_token, person(&face, &provider, dir.path(), "spare"));
 
     let acts = root.read(&format!("{MOUNT}/history/{ACCOUNT}")).expect(200).data()["entries"].clone();
     let acts: Vec<String> = acts
@@ -375,6 +376,37 @@ fn the_key_is_guarded(person: &Person<'_>, key: &Path) {
     fs::write(key, good).unwrap();
     fs::set_permissions(key, fs::Permissions::from_mode(0o400)).unwrap();
     assert_eq!(person.jwt(&[]).code, Some(0));
+}
+
+/// Under a name of its own, with a role of its own; it goes without the other.
+fn a_second_key_stands_beside_the_first(face: &Face, first: &Person<'_>, spare: Person<'_>) {
+    fs::write(spare.home.join("secret"), "another passphrase on paper\n").unwrap();
+    fs::rename(spare.home.join("break-glass.conf"), spare.home.join("spare.conf")).unwrap();
+    let path = spare.home.join("spare.conf");
+    let lines = "NAME=break-glass-2\nSUBJECT=key-3\nKEY_FILE=spare.pem\n";
+    fs::write(&path, fs::read_to_string(&path).unwrap() + lines).unwrap();
+    let login = match face {
+        Face::Standalone(_) => "auth/jwt",
+        Face::Mounted(_) => "auth/break-glass-2",
+    };
+    let more = [("BREAK_GLASS_CONF", path.to_str().unwrap()), ("LOGIN", login)];
+    let root = Some(face.root_token());
+    let prepared = spare.run(&format!("./prepare.sh {}; ./tripwire.sh 15m break-glass-2", face.name()), root, &more);
+    assert_eq!(prepared.code, Some(0), "{}", prepared.text);
+    let drill = spare.run("./drill.sh $LOGIN", None, &more);
+    assert_eq!(drill.code, Some(0), "{}", drill.text);
+    let rings = spare.run("./tripwire.sh 15m break-glass-2", root, &more);
+    assert!(rings.code == Some(3) && rings.text.contains(",key-3,") && !rings.text.contains(",key-2,"), "{rings:?}");
+
+    let log_in = |role: &str| format!("./break-glass-jwt | bao write -field=token $LOGIN/login role={role} jwt=-");
+    let crossed = spare.run(&log_in("break-glass"), None, &more);
+    assert_ne!(crossed.code, Some(0), "one key opens the other's role: {crossed:?}");
+    face.root().delete(&format!("{MOUNT}/issuers/break-glass-2")).expect(204);
+    let get =
+        "sparekey get github/acme-owner --role break-glass-2 --ticket INC-9 --reason x --jwt-command ./break-glass-jwt";
+    let gone = spare.run(get, root, &more);
+    assert!(gone.code == Some(2) && gone.text.contains("refused"), "{gone:?}");
+    assert_eq!(first.run(&log_in("break-glass"), None, &[]).code, Some(0), "the first key opens as before");
 }
 
 /// What the key cannot do.

@@ -28,17 +28,17 @@ else
 fi
 
 echo "An issuer whose one key is pinned: no discovery, no key set, nothing to fetch"
-bao write backup-codes/issuers/break-glass bound_issuer=break-glass jwt_validation_pubkeys=@"$public"
+bao write backup-codes/issuers/"$NAME" bound_issuer="$NAME" jwt_validation_pubkeys=@"$public"
 
 echo "A role that does one thing: few accounts, one key, one network, a ticket, two codes a day"
-bao write backup-codes/roles/break-glass issuers=break-glass bound_audiences=sparekey bound_subject="$SUBJECT" \
+bao write backup-codes/roles/"$NAME" issuers="$NAME" bound_audiences=sparekey bound_subject="$SUBJECT" \
     accounts="$ACCOUNTS,drill/break-glass" operations=retrieve,outcome,read,history bound_cidrs="$NETWORKS" \
     max_assertion_age=2m require_reason=true ticket_pattern='INC-[0-9]+' max_retrievals=2 per=24h token_ttl=15m token_max_ttl=15m
 
 echo "An account that opens nothing, for the drill, and a role that fills it"
 bao write backup-codes/profiles/drill kind=escrowed low_watermark=0 regenerate_within=24h
 bao write backup-codes/accounts/drill/break-glass profile=drill owner=security login_name='nobody: this is the drill'
-bao write backup-codes/roles/break-glass-drill issuers=break-glass bound_audiences=sparekey bound_subject="$SUBJECT" \
+bao write backup-codes/roles/"$NAME-drill" issuers="$NAME" bound_audiences=sparekey bound_subject="$SUBJECT" \
     accounts=drill/break-glass operations=store bound_cidrs="$NETWORKS" max_assertion_age=2m
 
 [ "$face" = mounted ] || exit 0
@@ -50,11 +50,11 @@ echo "In the vault: these paths and no other, and a login by the same key"
         echo "path \"backup-codes/accounts/$account\" { capabilities = [\"read\"] }"
         echo "path \"backup-codes/history/$account\" { capabilities = [\"read\"] }"
     done
-} | bao policy write break-glass -
-echo 'path "backup-codes/sets/drill/break-glass" { capabilities = ["update"] }' | bao policy write break-glass-drill -
-bao read sys/auth/break-glass >/dev/null 2>&1 || bao auth enable -path=break-glass jwt
-bao write auth/break-glass/config bound_issuer=break-glass jwt_validation_pubkeys=@"$public" jwt_supported_algs=EdDSA,ES256
-for role in break-glass break-glass-drill; do
-    bao write auth/break-glass/role/$role role_type=jwt user_claim=sub bound_subject="$SUBJECT" bound_audiences=sparekey \
-        token_policies=$role token_bound_cidrs="$NETWORKS" token_ttl=15m token_max_ttl=15m
+} | bao policy write "$NAME" -
+echo 'path "backup-codes/sets/drill/break-glass" { capabilities = ["update"] }' | bao policy write "$NAME-drill" -
+bao read "sys/auth/$NAME" >/dev/null 2>&1 || bao auth enable -path="$NAME" jwt
+bao write "auth/$NAME/config" bound_issuer="$NAME" jwt_validation_pubkeys=@"$public" jwt_supported_algs=EdDSA,ES256
+for role in "$NAME" "$NAME-drill"; do
+    bao write "auth/$NAME/role/$role" role_type=jwt user_claim=sub bound_subject="$SUBJECT" bound_audiences=sparekey \
+        token_policies="$role" token_bound_cidrs="$NETWORKS" token_ttl=15m token_max_ttl=15m
 done
