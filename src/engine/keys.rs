@@ -61,6 +61,10 @@ pub fn limit(who: &[u8; 32]) -> String {
 pub fn burn(set_id: &[u8; 16], slot: u32) -> String {
     format!("{BURNS}{}/{slot:010}", hex::encode(set_id))
 }
+/// Key of the record that says which node is at a chore.
+pub fn turn(chore: &str) -> String {
+    format!("turns/{chore}")
+}
 /// Key of an event: its source and the keyed hash of its id.
 pub fn event(source: &str, id: &[u8; 32]) -> String {
     format!("{EVENTS}{source}/{}", hex::encode(id))

@@ -66,6 +66,7 @@ pub mod stretching;
 pub mod sweep;
 pub mod transact;
 pub mod transfer;
+pub mod turns;
 pub mod unwrap;
 pub mod verify;
 pub mod wraps;
@@ -101,6 +102,7 @@ pub struct Engine {
     identities: Option<Arc<dyn Identities>>,
     tally: wraps::Tally,
     rewrapping: AtomicBool,
+    me: turns::Me,
 }
 
 /// A request that found its path.
@@ -128,11 +130,16 @@ impl Engine {
             identities: None,
             tally: wraps::Tally::default(),
             rewrapping: AtomicBool::new(false),
+            me: turns::Me::default(),
         }
     }
     /// The same in a vault that vouches for its callers: issuers of type `host` mean something.
     pub fn with_identities(self, identities: Arc<dyn Identities>) -> Self {
         Engine { identities: Some(identities), ..self }
+    }
+    /// The same as one of several nodes over one store.
+    pub fn on_node(self, node: &str) -> Self {
+        Engine { me: turns::Me::named(node), ..self }
     }
 
     /// Carries out a request: finds its path, asks whether the caller may (acts judge their assertion themselves), acts. The

@@ -212,6 +212,10 @@ impl Host {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         });
+        let engine = match &self.info.node {
+            Some(node) => engine.on_node(node),
+            None => engine,
+        };
         let tokens = Tokens::new(Arc::clone(&storage), Arc::clone(&keyring), Arc::clone(&clock), Arc::clone(&random));
         let wrappings = Wrappings::new(storage, Arc::clone(&keyring), clock, random);
         let metrics = Arc::clone(&self.metrics);

@@ -27,6 +27,7 @@ mod report;
 mod sets;
 mod sweep;
 mod transfer;
+mod turns;
 mod verify;
 mod vouched;
 mod wrapped;
