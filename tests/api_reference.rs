@@ -9,12 +9,14 @@ use sparekey::domain::profile::Profile;
 use sparekey::domain::refusal::Refusal;
 use sparekey::domain::role::{Capability, Role, Scope};
 use sparekey::domain::set::Cause;
+use sparekey::domain::time::Timestamp;
 use sparekey::engine::paths::{Need, Op, Path, TABLE, Variable};
 use sparekey::engine::request::Operation;
 use sparekey::engine::schema::{self, Field, Type};
 use sparekey::engine::settings::Settings;
 use sparekey::error::{Error, Kind};
 use sparekey::host::call::Verb;
+use sparekey::host::metrics::{Gauges, Metrics};
 use sparekey::host::routes;
 use sparekey::host::sys::status::Status;
 
@@ -351,6 +353,18 @@ fn every_status_is_in_the_reference() {
         let _ = writeln!(out, "| {} | {means} |", kind.status());
     }
     document::block(API, "statuses", &out);
+}
+
+#[test]
+fn every_metric_is_in_the_reference() {
+    let start = Timestamp::from_secs(0);
+    let mut out = String::from("| metric | kind | labels | what it tells |\n|---|---|---|---|\n");
+    for family in Metrics::new(start).families(&Gauges::default(), start) {
+        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, kind) = (family.name, family.values.kind());
+        let _ = writeln!(out, "| `{name}` | {kind} | {} | {} |", labels.join(", "), family.help);
+    }
+    document::block("docs/configuration.md", "metrics", &out);
 }
 
 /// What a read of a record answers is described in the table, so that help, OpenAPI and this reference leave nothing out.

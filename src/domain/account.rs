@@ -9,20 +9,18 @@ use minicbor::{Decode, Encode};
 use crate::domain::about::About;
 pub use crate::domain::claimed::Claimed;
 use crate::domain::enrollment::{Enrollment, Verdict, Weight};
+use crate::domain::expiry::Noticed;
 use crate::domain::fingerprints::Fingerprints;
 use crate::domain::moving::Moving;
 use crate::domain::obligation::{Obligation, Retrieval};
 use crate::domain::profile::{Order, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::set::{Cause, End, Kind, Set, Slot, Status};
-use crate::domain::share::Limit;
 use crate::domain::throttle::Failures;
 use crate::domain::time::Timestamp;
 
 /// How many ended sets stay in the record; older ones go to the archive.
 pub const ENDED_KEPT: usize = 4;
-/// Most retrievals that are remembered for `max_retrievals`.
-const RETRIEVALS_KEPT: usize = 1024;
 
 /// How a set stands at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +78,9 @@ pub struct Account {
     /// Where it came from and where it went, if it moved.
     #[n(13)]
     pub moving: Option<Moving>,
+    /// That the current set was found to be over by the clock.
+    #[n(14)]
+    pub noticed: Option<Noticed>,
 }
 
 impl Account {
@@ -100,6 +101,7 @@ impl Account {
             retrievals: Vec::new(),
             failures: None,
             moving: None,
+            noticed: None,
         }
     }
     /// Whether nobody has created it (yet, or again).
@@ -203,7 +205,7 @@ impl Account {
     }
 
     /// Ends the live set and destroys it in the same write, or later where the profile says so.
-    fn end_live(&mut self, cause: Cause, profile: &Profile, now: Timestamp) -> Vec<u32> {
+    pub(super) fn end_live(&mut self, cause: Cause, profile: &Profile, now: Timestamp) -> Vec<u32> {
         let destroy_at = (!profile.destroy_after.is_zero()).then(|| now.plus(profile.destroy_after));
         let mut ended = Vec::new();
         self.sets = std::mem::take(&mut self.sets)
@@ -218,6 +220,7 @@ impl Account {
             .collect();
         if !ended.is_empty() {
             self.obligation = None;
+            self.noticed = None;
         }
         for generation in &ended {
             self.keep_prints(*generation, now.plus(profile.fingerprint_retention));
@@ -288,19 +291,6 @@ impl Account {
             by: now.plus(profile.regenerate_within),
             generation,
         })
-    }
-
-    /// Counts a retrieval of `by` against `limit`.
-    pub fn count_retrieval(&mut self, by: [u8; 32], limit: &Limit, now: Timestamp) -> Result<(), Refusal> {
-        self.retrievals.retain(|one| one.until > now);
-        limit.allows(self.retrievals.iter().filter(|one| *one.by == by).map(|one| one.until), now)?;
-        if let Some(first) = self.retrievals.iter().map(|one| one.until).min()
-            && self.retrievals.len() >= RETRIEVALS_KEPT
-        {
-            return Err(Refusal::TooMany { max: limit.max, scope: limit.scope, wait: first.since(now) });
-        }
-        self.retrievals.push(Retrieval { by: by.into(), until: now.plus(limit.per) });
-        Ok(())
     }
 
     /// Takes in an enrollment; answers the generations it ended and quarantined.

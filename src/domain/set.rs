@@ -198,6 +198,10 @@ impl Set {
         self.status = Status::Ended(end);
         if end.destroy_at.is_none() { self.destroy(end.at) } else { self }
     }
+    /// Whether the end that was set for its keys and ciphertexts has come.
+    pub fn is_to_be_destroyed(&self, now: Timestamp) -> bool {
+        matches!(self.status, Status::Ended(End { destroy_at: Some(at), .. }) if at <= now)
+    }
     /// The set as it is at `now`.
     pub fn settle(mut self, now: Timestamp) -> Set {
         self.slots = self.slots.into_iter().map(|slot| slot.settle(now)).collect();

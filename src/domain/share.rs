@@ -5,9 +5,14 @@ use std::time::Duration;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
+use crate::domain::account::Account;
+use crate::domain::obligation::Retrieval;
 use crate::domain::refusal::Refusal;
 use crate::domain::role::Scope;
 use crate::domain::time::Timestamp;
+
+/// Most retrievals that an account remembers.
+const RETRIEVALS_KEPT: usize = 1024;
 
 /// What a role allows one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,21 @@ pub struct Shares {
     /// Oldest first.
     #[n(0)]
     pub taken: Vec<Share>,
+}
+
+impl Account {
+    /// Counts a retrieval of `by` against `limit`.
+    pub fn count_retrieval(&mut self, by: [u8; 32], limit: &Limit, now: Timestamp) -> Result<(), Refusal> {
+        self.retrievals.retain(|one| one.until > now);
+        limit.allows(self.retrievals.iter().filter(|one| *one.by == by).map(|one| one.until), now)?;
+        if let Some(first) = self.retrievals.iter().map(|one| one.until).min()
+            && self.retrievals.len() >= RETRIEVALS_KEPT
+        {
+            return Err(Refusal::TooMany { max: limit.max, scope: limit.scope, wait: first.since(now) });
+        }
+        self.retrievals.push(Retrieval { by: by.into(), until: now.plus(limit.per) });
+        Ok(())
+    }
 }
 
 impl Shares {

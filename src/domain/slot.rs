@@ -207,6 +207,13 @@ impl Slot {
     pub fn void(self, at: Timestamp) -> Slot {
         if self.is_left() { Slot::Void(at) } else { self }
     }
+    /// Whether a ciphertext is still here though its window has closed by `now`.
+    pub fn is_closed(&self, now: Timestamp) -> bool {
+        match self {
+            Slot::Dispensed(handout, Some(_)) | Slot::Wrapped(handout, ..) => handout.until <= now,
+            _ => false,
+        }
+    }
     /// The slot as it is at `now`: windows that closed take their ciphertext along.
     pub fn settle(self, now: Timestamp) -> Slot {
         match self {

@@ -24,7 +24,7 @@ use progress::{Cursor, FOLDERS, Next, Progress, Scan, Stage};
 
 mod progress;
 mod scan;
-mod walk;
+pub(in crate::engine) mod walk;
 
 pub use progress::LONGEST_REQUEST;
 

@@ -16,6 +16,8 @@ use crate::engine::{Engine, burn, keys, record};
 use crate::error::Result;
 use crate::storage::{Found, Get, PutError, Storage, Write};
 
+pub mod sets;
+
 /// Folders that are swept, and whether their records lie one folder deeper.
 const FOLDERS: [(&str, bool); 4] =
     [(keys::CLAIMS, false), (keys::LIMITS, false), (keys::EVENTS, true), (keys::BURNS, true)];
@@ -34,13 +36,65 @@ pub struct Progress {
     after: Option<String>,
 }
 
+/// What sweeps take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Claims on assertions.
+    Claim,
+    /// Shares of a limit across accounts.
+    Limit,
+    /// Events.
+    Event,
+    /// Markers of burns.
+    Marker,
+    /// Records in which keys or ciphertexts of sets were destroyed, or the end of one was noticed.
+    Set,
+}
+
+impl What {
+    /// All of them.
+    pub const ALL: [What; 5] = [What::Claim, What::Limit, What::Event, What::Marker, What::Set];
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            What::Claim => "claim",
+            What::Limit => "limit",
+            What::Event => "event",
+            What::Marker => "marker",
+            What::Set => "set",
+        }
+    }
+    fn of(key: &str) -> What {
+        match key {
+            key if key.starts_with(keys::CLAIMS) => What::Claim,
+            key if key.starts_with(keys::LIMITS) => What::Limit,
+            key if key.starts_with(keys::EVENTS) => What::Event,
+            _ => What::Marker,
+        }
+    }
+}
+
 /// What came of a turn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Records that were removed.
-    pub gone: usize,
     /// Whether everything has been looked at since the turn that began at the front.
     pub whole: bool,
+    by: [usize; What::ALL.len()],
+}
+
+impl Swept {
+    /// Records that were removed, or changed.
+    pub fn gone(&self) -> usize {
+        self.by.iter().sum()
+    }
+    /// Those of one kind.
+    pub fn of(&self, what: What) -> usize {
+        self.by[what as usize]
+    }
+    fn count(&mut self, what: What) {
+        self.by[what as usize] += 1;
+    }
 }
 
 impl Engine {
@@ -64,7 +118,9 @@ impl Engine {
             };
             // A list costs something, too, where there is nothing.
             left = left.saturating_sub(keys.len().max(1));
-            swept.gone += remove(self.storage.clone(), keys, &over).await?;
+            for key in remove(self.storage.clone(), keys, &over).await? {
+                swept.count(What::of(&key));
+            }
         }
         Ok(swept)
     }
@@ -144,10 +200,10 @@ impl Over {
     }
 }
 
-/// Removes those of `keys` that are over, if they are still as they were read. Answers how many.
-async fn remove(storage: Arc<dyn Storage>, keys: Vec<String>, over: &Over) -> Result<usize> {
+/// Removes those of `keys` that are over, if they are still as they were read. Answers which.
+async fn remove(storage: Arc<dyn Storage>, keys: Vec<String>, over: &Over) -> Result<Vec<String>> {
     if keys.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let mut step = storage.step();
     let gets = keys.iter().map(Get::new).collect();
@@ -161,7 +217,7 @@ async fn remove(storage: Arc<dyn Storage>, keys: Vec<String>, over: &Over) -> Re
             Fate::Asks(marker) => asking.push((key, revision, marker)),
         }
     }
-    let mut gone = writes.len();
+    let mut gone: Vec<String> = writes.iter().map(|write| write.key.clone()).collect();
     let mut names: Vec<AccountName> =
         asking.iter().filter_map(|(_, _, marker)| AccountName::parse(&marker.account).ok()).collect();
     names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
@@ -188,19 +244,19 @@ async fn remove(storage: Arc<dyn Storage>, keys: Vec<String>, over: &Over) -> Re
         let stands = records.get(marker.account.as_str()).is_none_or(|record| burn::stands(&record.account, key));
         if stands {
             writes.push(Write::delete(key, *revision));
-            gone += 1;
+            gone.push(key.clone());
         }
     }
-    if gone == 0 {
-        return Ok(0);
+    if gone.is_empty() {
+        return Ok(gone);
     }
     match step.put_all(writes).await {
         Ok(()) => Ok(gone),
         // Somebody is at work on one of them. The next round comes by again.
-        Err(PutError::Conflict { .. }) => Ok(0),
+        Err(PutError::Conflict { .. }) => Ok(Vec::new()),
         Err(PutError::Unknown(source)) => {
             tracing::warn!(%source, "whether records were swept is unknown; the next round looks again");
-            Ok(0)
+            Ok(Vec::new())
         }
         Err(PutError::Failed(error)) => Err(storage_failed(error)),
     }

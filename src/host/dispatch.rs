@@ -1,6 +1,7 @@
 //! The act itself: the host's handler of a path, or the engine.
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::answer::{Answer, Data, Envelope, Refusal};
 use super::call::Verb;
@@ -22,7 +23,7 @@ pub(super) async fn act(visit: &Visit<'_>, route: &Route<'_>, data: Map<String, 
         return sys::describe::on_path(visit, route.engine_path());
     }
     match route {
-        Route::Engine(path, _) => engine(visit, path, route.wraps(), data).await,
+        Route::Engine(path, _) => engine(visit, path, route, data).await,
         Route::Host(entry, _) if !entry.verbs.contains(&visit.verb) => Err(Refusal::unsupported_operation()),
         Route::Host(entry, rest) => {
             let mut acted = host(visit, entry.place, rest, data).await?;
@@ -57,17 +58,12 @@ pub(super) fn acted(response: Response, draft: Option<Draft>) -> Result<Acted, R
     Ok(Acted { answer, note, disclosure })
 }
 
-async fn engine(
-    visit: &Visit<'_>,
-    path: &str,
-    wraps: Option<&str>,
-    data: Map<String, Value>,
-) -> Result<Acted, Refusal> {
+async fn engine(visit: &Visit<'_>, path: &str, route: &Route<'_>, data: Map<String, Value>) -> Result<Acted, Refusal> {
     if matches!(visit.verb, Verb::Patch | Verb::Scan) {
         let known = paths::TABLE.iter().copied().flatten().any(|entry| entry.matches(path).is_some());
         return Err(if known { Refusal::unsupported_operation() } else { Refusal::unsupported_path() });
     }
-    let (draft, wrap) = match (visit.wrap_ttl, wraps) {
+    let (draft, wrap) = match (visit.wrap_ttl, route.wraps()) {
         (Some(ttl), Some(account)) => {
             let draft = visit.open.wrappings.draft(visit.path, ttl);
             let wrap = visit.open.wrappings.for_slot(&draft, account)?;
@@ -85,8 +81,12 @@ async fn engine(
         face: Face::Http,
         wrap,
     };
-    let response = visit.open.engine.handle(request).await.map_err(|error| Refusal::of(error, visit.caller))?;
-    acted(response, draft)
+    let (act, began) = (route.act(), Instant::now());
+    let response = visit.open.engine.handle(request).await;
+    if let Some(act) = act {
+        visit.open.metrics.acted(act, began.elapsed());
+    }
+    acted(response.map_err(|error| Refusal::of(error, visit.caller))?, draft)
 }
 
 async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Value>) -> Result<Acted, Refusal> {

@@ -2,13 +2,16 @@
 //! operation, a status. Nothing that a caller sends becomes a name or a label.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-
-use serde_json::{Value, json};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::domain::time::Timestamp;
+use durations::Durations;
+
+pub mod durations;
+pub mod families;
+mod shown;
 
 /// A request as it is counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +37,10 @@ pub enum AuditStage {
 pub struct Metrics {
     started: Timestamp,
     requests: Mutex<BTreeMap<(Asked, u16), u64>>,
+    took: Mutex<BTreeMap<Asked, Durations>>,
+    acts: Mutex<BTreeMap<&'static str, Durations>>,
+    swept: Mutex<BTreeMap<&'static str, u64>>,
+    sweeps: [AtomicU64; 2],
     disclosures: AtomicU64,
     audit: [AtomicU64; 3],
 }
@@ -59,22 +66,36 @@ pub struct Gauges {
     pub key_age: u64,
 }
 
-/// One metric with all its values.
-struct Family {
-    name: &'static str,
-    counts: bool,
-    help: &'static str,
-    values: Vec<(Vec<(&'static str, String)>, u64)>,
-}
-
 impl Metrics {
     /// Nothing counted yet.
     pub fn new(started: Timestamp) -> Self {
-        Metrics { started, requests: Mutex::default(), disclosures: AtomicU64::new(0), audit: Default::default() }
+        Metrics {
+            started,
+            requests: Mutex::default(),
+            took: Mutex::default(),
+            acts: Mutex::default(),
+            swept: Mutex::default(),
+            sweeps: Default::default(),
+            disclosures: AtomicU64::new(0),
+            audit: Default::default(),
+        }
     }
-    /// A request was answered.
-    pub fn answered(&self, asked: Asked, status: u16) {
-        *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry((asked, status)).or_default() += 1;
+    /// A request was answered, `took` after it had been read.
+    pub fn answered(&self, asked: Asked, status: u16, took: Duration) {
+        locked(&self.took).entry(asked.clone()).or_default().add(took);
+        *locked(&self.requests).entry((asked, status)).or_default() += 1;
+    }
+    /// The engine was at an act for so long, whatever came of it.
+    pub fn acted(&self, act: &'static str, took: Duration) {
+        locked(&self.acts).entry(act).or_default().add(took);
+    }
+    /// So many records of one kind were removed, or changed, by a sweep.
+    pub fn swept(&self, what: &'static str, count: usize) {
+        *locked(&self.swept).entry(what).or_default() += count as u64;
+    }
+    /// A run of all sweeps ended, by itself or by a failure.
+    pub fn tidied(&self, well: bool) {
+        self.sweeps[usize::from(!well)].fetch_add(1, Ordering::Relaxed);
     }
     /// Codes were given out.
     pub fn disclosed(&self) {
@@ -84,122 +105,11 @@ impl Metrics {
     pub fn audit_failed(&self, stage: AuditStage) {
         self.audit[stage as usize].fetch_add(1, Ordering::Relaxed);
     }
-
-    /// Prometheus' text exposition format 0.0.4.
-    pub fn text(&self, gauges: &Gauges, now: Timestamp) -> String {
-        let mut out = String::with_capacity(8 * 1024);
-        for family in self.families(gauges, now) {
-            let kind = if family.counts { "counter" } else { "gauge" };
-            let _ = writeln!(out, "# HELP {} {}\n# TYPE {} {kind}", family.name, family.help, family.name);
-            for (labels, value) in &family.values {
-                let labels: Vec<String> = labels.iter().map(|(name, text)| format!("{name}=\"{text}\"")).collect();
-                let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-                let _ = writeln!(out, "{}{labels} {value}", family.name);
-            }
-        }
-        out
-    }
-    /// The same in Vault's JSON.
-    pub fn json(&self, gauges: &Gauges, now: Timestamp) -> Value {
-        let (mut moments, mut counters) = (Vec::new(), Vec::new());
-        for family in self.families(gauges, now) {
-            for (labels, value) in family.values {
-                let labels: BTreeMap<&str, String> = labels.into_iter().collect();
-                match family.counts {
-                    false => moments.push(json!({"Name": family.name, "Value": value, "Labels": labels})),
-                    true => counters.push(json!({
-                        "Name": family.name, "Count": value, "Rate": 0, "Sum": value, "Min": 0, "Max": 0, "Mean": 0,
-                        "Stddev": 0, "Labels": labels,
-                    })),
-                }
-            }
-        }
-        json!({"Timestamp": now.to_string(), "Gauges": moments, "Points": [], "Counters": counters, "Samples": []})
-    }
-
-    fn families(&self, gauges: &Gauges, now: Timestamp) -> Vec<Family> {
-        let one = |name, counts, help, value| Family { name, counts, help, values: vec![(Vec::new(), value)] };
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut refusals: BTreeMap<&'static str, u64> = KINDS.iter().map(|(_, kind)| (*kind, 0)).collect();
-        for ((_, status), count) in &requests {
-            if let Some((_, kind)) = KINDS.iter().find(|(refused, _)| refused == status) {
-                *refusals.entry(kind).or_default() += count;
-            }
-        }
-        let requests = requests.into_iter().map(|((asked, status), count)| {
-            let labels =
-                vec![("path", asked.path), ("operation", asked.operation.to_owned()), ("status", status.to_string())];
-            (labels, count)
-        });
-        let stages = ["request", "response", "disclosure"].into_iter().zip(&self.audit);
-        let failures = stages.map(|(stage, count)| (vec![("stage", stage.to_owned())], count.load(Ordering::Relaxed)));
-        vec![
-            Family {
-                name: "sparekey_build_info",
-                counts: false,
-                help: "The program that runs.",
-                values: vec![(vec![("version", gauges.version.clone())], 1)],
-            },
-            one("sparekey_uptime_seconds", false, "Since the host was made.", now.since(self.started).as_secs()),
-            one("sparekey_sealed", false, "1 while the root key is out of memory.", u64::from(gauges.sealed)),
-            Family {
-                name: "sparekey_requests_total",
-                counts: true,
-                help: "Requests answered, by path, operation and status.",
-                values: requests.collect(),
-            },
-            Family {
-                name: "sparekey_refusals_total",
-                counts: true,
-                help: "Requests refused, by kind.",
-                values: refusals.into_iter().map(|(kind, count)| (vec![("kind", kind.to_owned())], count)).collect(),
-            },
-            one(
-                "sparekey_disclosures_total",
-                true,
-                "Answers that carried codes, each after audit had recorded it.",
-                self.disclosures.load(Ordering::Relaxed),
-            ),
-            Family {
-                name: "sparekey_audit_failures_total",
-                counts: true,
-                help: "Lines that no audit device took, by stage.",
-                values: failures.collect(),
-            },
-            one("sparekey_audit_devices", false, "Audit devices that are declared.", gauges.devices.0),
-            one("sparekey_audit_devices_working", false, "Those of them that took the last line.", gauges.devices.1),
-            one("sparekey_storage_failures_total", true, "Calls of the store that failed.", gauges.storage_failures),
-            one(
-                "sparekey_barrier_encryptions",
-                false,
-                "Values sealed under the barrier's key since it was put to use.",
-                gauges.barrier_uses,
-            ),
-            one("sparekey_jwks_places", false, "Places that keys of issuers are fetched from.", gauges.key_places),
-            one("sparekey_jwks_fetches_total", true, "Fetches of such keys that ended.", gauges.key_fetches.0),
-            one("sparekey_jwks_fetch_failures_total", true, "Those of them that failed.", gauges.key_fetches.1),
-            one(
-                "sparekey_jwks_age_seconds",
-                false,
-                "Since the keys of the place that was not confirmed for longest were.",
-                gauges.key_age,
-            ),
-        ]
-    }
 }
 
-/// Statuses of refusals, by kind.
-const KINDS: [(u16, &str); 9] = [
-    (400, "invalid"),
-    (403, "denied"),
-    (404, "not-found"),
-    (405, "unsupported"),
-    (413, "too-large"),
-    (415, "media-type"),
-    (429, "too-many"),
-    (500, "internal"),
-    (503, "unavailable"),
-];
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[cfg(test)]
 mod tests {
@@ -210,15 +120,27 @@ mod tests {
         let metrics = Metrics::new(Timestamp::from_secs(1_000));
         for (status, times) in [(200, 3), (403, 2)] {
             for _ in 0..times {
-                metrics.answered(Asked { path: "retrieve/:account".into(), operation: "update" }, status);
+                let asked = Asked { path: "retrieve/:account".into(), operation: "update" };
+                metrics.answered(asked, status, Duration::from_millis(30));
             }
         }
         metrics.disclosed();
         metrics.audit_failed(AuditStage::Response);
+        metrics.acted("retrieve", Duration::from_millis(3));
+        metrics.swept("token", 2);
+        metrics.tidied(true);
         let gauges = Gauges { version: "1.2.3".into(), sealed: true, ..Gauges::default() };
         let text = metrics.text(&gauges, Timestamp::from_secs(1_090));
         for line in [
             "sparekey_requests_total{path=\"retrieve/:account\",operation=\"update\",status=\"200\"} 3",
+            "sparekey_request_duration_seconds_bucket{path=\"retrieve/:account\",operation=\"update\",le=\"0.025\"} 0",
+            "sparekey_request_duration_seconds_bucket{path=\"retrieve/:account\",operation=\"update\",le=\"0.05\"} 5",
+            "sparekey_request_duration_seconds_bucket{path=\"retrieve/:account\",operation=\"update\",le=\"+Inf\"} 5",
+            "sparekey_request_duration_seconds_count{path=\"retrieve/:account\",operation=\"update\"} 5",
+            "sparekey_act_duration_seconds_sum{act=\"retrieve\"} 0.003",
+            "sparekey_swept_total{kind=\"token\"} 2",
+            "sparekey_swept_total{kind=\"set\"} 0",
+            "sparekey_sweeps_total 1",
             "sparekey_refusals_total{kind=\"denied\"} 2",
             "sparekey_refusals_total{kind=\"too-many\"} 0",
             "sparekey_disclosures_total 1",
@@ -231,10 +153,13 @@ mod tests {
         }
         let series = text.lines().filter(|line| !line.starts_with('#'));
         for name in series.map(|line| line.split(['{', ' ']).next().unwrap()) {
-            assert_eq!(text.matches(&format!("# TYPE {name} ")).count(), 1, "{name}");
+            let ends = ["_bucket", "_sum", "_count"];
+            let base = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            assert_eq!(text.matches(&format!("# TYPE {base} ")).count(), 1, "{name}");
         }
         let json = metrics.json(&gauges, Timestamp::from_secs(1_090));
         assert!(json["Counters"].as_array().unwrap().iter().any(|one| one["Count"] == 3));
         assert_eq!(json["Gauges"][1]["Value"], 90);
+        assert!(json["Samples"].as_array().unwrap().iter().any(|one| one["Labels"]["act"] == "retrieve"));
     }
 }

@@ -36,6 +36,7 @@ mod route;
 pub mod routes;
 pub mod seal;
 pub mod sys;
+mod tidy;
 pub mod tokens;
 mod visit;
 pub mod wrapping;
@@ -162,42 +163,6 @@ impl Host {
     /// Waits until no write is at work, at most `patience`; then closes the audit devices and forgets the root key.
     pub async fn shut_down(&self, patience: Duration) {
         self.close(patience).await;
-    }
-
-    /// Removes tokens and wrappings whose time was over a day ago, and what the engine needs no longer. All that is refused
-    /// without this; it only makes room. Stops once `go_on` says so, or the host is sealed.
-    pub async fn tidy(&self, go_on: impl Fn() -> bool) -> Result<usize> {
-        const BATCH: usize = 256;
-        /// Turns of the engine's sweep at most: the next time goes on from there.
-        const TURNS: usize = 200;
-        let Some(open) = self.unsealed() else { return Ok(0) };
-        let before = self.clock.now().minus(Duration::from_secs(86_400));
-        let mut gone = 0;
-        let mut after = None;
-        loop {
-            let (some, more) = open.tokens.tidy(before, after.as_deref(), BATCH).await?;
-            gone += some;
-            after = more;
-            if after.is_none() {
-                break;
-            }
-        }
-        loop {
-            let (some, more) = open.wrappings.tidy(before, after.as_deref(), BATCH).await?;
-            gone += some;
-            after = more;
-            if after.is_none() {
-                break;
-            }
-        }
-        for _ in 0..TURNS {
-            let swept = open.engine.sweep(BATCH, || go_on() && !self.is_sealed()).await?;
-            gone += swept.gone;
-            if swept.whole || !go_on() || self.is_sealed() {
-                break;
-            }
-        }
-        Ok(gone)
     }
 
     fn unsealed(&self) -> Option<Arc<Unsealed>> {

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::answer::{Answer, Refusal, canonical};
 use super::call::{Call, Token, Verb};
@@ -34,9 +35,9 @@ use crate::error::{Error, Kind, Result};
 impl Host {
     /// Answers one call.
     pub async fn handle(self: &Arc<Self>, call: Call) -> Answer {
-        let asked = self.asked(&call);
+        let (asked, began) = (self.asked(&call), Instant::now());
         let answer = self.answer(call).await;
-        self.metrics.answered(asked, answer.status());
+        self.metrics.answered(asked, answer.status(), began.elapsed());
         answer
     }
 

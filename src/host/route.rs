@@ -45,6 +45,17 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// The act on codes that it is.
+    pub(super) fn act(&self) -> Option<&'static str> {
+        match self {
+            Route::Engine(_, Ok(found)) => match found.operation.need {
+                paths::Need::Act(capability) => Some(capability.name()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The account whose code a write to this path may give out.
     pub(super) fn discloses(&self) -> Option<&str> {
         match self {

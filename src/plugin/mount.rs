@@ -18,6 +18,8 @@ use crate::random::OsRandom;
 const LOOK_AFTER: Duration = Duration::from_secs(20);
 /// How many records are looked at in one turn of a sweep, which the host gives once a minute.
 const SWEPT: usize = 500;
+/// The same of accounts and archives.
+const SWEPT_SETS: usize = 250;
 
 /// A mount.
 pub struct Mount {
@@ -96,9 +98,14 @@ impl Mount {
     /// Removes some of what is over; nothing on a node that may not write.
     pub async fn sweep(&self, go_on: impl Fn() -> bool) {
         let Some(engine) = self.slot().clone().filter(|_| !self.is_read_only()) else { return };
-        match engine.sweep(SWEPT, || go_on() && !self.is_read_only()).await {
-            Ok(swept) if swept.gone > 0 => tracing::debug!(mount = self.uuid, gone = swept.gone, "swept"),
-            Ok(_) => {}
+        let go_on = || go_on() && !self.is_read_only();
+        let swept = match engine.sweep(SWEPT, &go_on).await {
+            Ok(swept) => engine.sweep_sets(SWEPT_SETS, &go_on).await.map(|sets| swept.gone() + sets.gone()),
+            Err(error) => Err(error),
+        };
+        match swept {
+            Ok(0) => {}
+            Ok(gone) => tracing::debug!(mount = self.uuid, gone, "swept"),
             Err(_) if self.is_read_only() => {}
             Err(error) => tracing::warn!(mount = self.uuid, ?error, "a sweep stopped; the next goes on"),
         }

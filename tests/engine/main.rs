@@ -5,6 +5,7 @@ mod answers;
 mod check;
 mod configuration;
 mod crash;
+mod destroy;
 #[path = "../support/document.rs"]
 mod document;
 mod enrollment;

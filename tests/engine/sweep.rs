@@ -25,7 +25,7 @@ async fn sweep(bench: &Bench, limit: usize) -> (usize, usize) {
     let mut gone = 0;
     for turns in 1..1000 {
         let swept = bench.engine.sweep(limit, || true).await.unwrap();
-        gone += swept.gone;
+        gone += swept.gone();
         if swept.whole {
             return (gone, turns);
         }

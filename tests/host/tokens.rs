@@ -221,7 +221,18 @@ fn what_is_over_is_tidied_away_a_day_later() {
     node.wait(Duration::from_secs(3600));
     assert_eq!(node.run(node.host.tidy(|| true)).unwrap(), 0, "a wrong clock must not remove anything at once");
     node.wait(Duration::from_secs(86_400));
+    assert_eq!(node.run(node.host.tidy(|| false)).unwrap(), 0, "told to stop it looks at nothing");
     assert_eq!(node.run(node.host.tidy(|| true)).unwrap(), 2);
     assert_eq!(node.run(everything(&*storage)).len(), before);
+    let told = node.client().token(&root).read("sys/metrics?format=prometheus").expect(200).text();
+    for line in [
+        "sparekey_swept_total{kind=\"token\"} 1",
+        "sparekey_swept_total{kind=\"wrapping\"} 1",
+        "sparekey_swept_total{kind=\"claim\"} 0",
+        "sparekey_sweeps_total 3",
+        "sparekey_sweep_failures_total 0",
+    ] {
+        assert!(told.lines().any(|found| found == line), "{line} in\n{told}");
+    }
     lookup(&node.client().token(&root)).expect(200);
 }
