@@ -6,10 +6,12 @@
 //!
 //! `domain` and `crypto` are pure: no I/O, no clock, no randomness of their own. `engine` holds the one table of paths and one
 //! file per operation. `http` and `host` are the standalone face, `plugin` the mounted one, `relay` a receiver of events before both; `auth` judges assertions; `ledger` and `audit` keep the
-//! record; `storage` keeps everything.
+//! record; `storage` keeps everything, `backup` carries it
+//! away and back.
 
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+mod download;
 mod failure;
 mod settings;
 mod tls;
@@ -86,13 +87,7 @@ impl Client {
             let text = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| {
                 Failure::lost(format!("the answer of {} broke off: {error}", self.settings.address()), changes)
             })?;
-            let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            Ok(Reply {
-                status: head.status.as_u16(),
-                body: serde_json::from_slice(&Zeroizing::new(text.to_bytes().to_vec())).unwrap_or_default(),
-                retry_after: header(RETRY_AFTER),
-                location: header(LOCATION),
-            })
+            Ok(Reply::new(&head, &text.to_bytes()))
         };
         let limit: Duration = self.settings.timeout();
         match self.runtime.block_on(async { tokio::time::timeout(limit, exchange).await }) {
@@ -175,6 +170,15 @@ pub struct Reply {
 }
 
 impl Reply {
+    fn new(head: &hyper::http::response::Parts, text: &Bytes) -> Self {
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Reply {
+            status: head.status.as_u16(),
+            body: serde_json::from_slice(&Zeroizing::new(text.to_vec())).unwrap_or_default(),
+            retry_after: header(RETRY_AFTER),
+            location: header(LOCATION),
+        }
+    }
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status

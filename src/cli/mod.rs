@@ -8,6 +8,7 @@ use crate::process;
 
 pub mod assertion;
 pub mod audit;
+pub mod backup;
 pub mod client;
 pub mod codefile;
 pub mod console;
@@ -16,14 +17,19 @@ pub mod dev;
 pub mod export;
 pub mod get;
 pub mod import;
+mod offline;
 pub mod outcome;
 pub mod paint;
 pub mod plugin;
+pub mod progress;
 pub mod relay;
 pub mod report;
+pub mod restore;
 pub mod server;
 mod signals;
+pub mod storage;
 pub mod transfer;
+pub mod whole_file;
 
 /// Keeps backup MFA codes under seal and lets them out one at a time, on the record.
 #[derive(Parser)]
@@ -47,6 +53,12 @@ enum Command {
     Transfer(Box<transfer::Args>),
     /// Take events from identity providers and bring them to vaults.
     Relay(relay::Args),
+    /// Save everything in one sealed file, while the server runs.
+    Backup(Box<backup::Args>),
+    /// Put a backup into an empty store, or check one.
+    Restore(restore::Args),
+    /// Move everything from one store into another.
+    Storage(storage::Args),
     /// Report on all accounts: posture, usage, access.
     Report(Box<report::Args>),
     /// Check audit files offline.
@@ -98,6 +110,9 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(*args),
         Command::Transfer(args) => transfer::run(*args),
         Command::Relay(args) => relay::run(args),
+        Command::Backup(args) => backup::run(*args),
+        Command::Restore(args) => restore::run(args),
+        Command::Storage(args) => storage::run(args),
         Command::Report(args) => report::run(*args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),

@@ -24,9 +24,9 @@ use crate::http::tls::TlsReloader;
 use crate::http::{Limits, serve};
 use crate::process;
 use crate::random::OsRandom;
-use crate::storage::Storage;
 use crate::storage::memory::Memory;
 use crate::storage::redb::Redb;
+use crate::storage::{Storage, copy};
 
 mod development;
 
@@ -147,6 +147,11 @@ impl Server {
             StorageChoice::Memory => (Arc::new(Memory::new()), "inmem"),
             StorageChoice::Redb { path } => (Arc::new(Redb::open(path).map_err(Failure::new)?), "redb"),
         };
+        if copy::is_unfinished(&*storage).await.map_err(Failure::new)? {
+            return Err(Failure::new(
+                "the store is an unfinished copy: run the `sparekey storage migrate` or `sparekey restore` that began it again",
+            ));
+        }
         let seal = Seal::new(config.seal.load().map_err(Failure::new)?, Arc::clone(&storage), random.clone());
         let waits = seal.asks_elsewhere();
         let initialized = seal.initialized().await.map_err(|error| Failure::of("seal", &error))?;

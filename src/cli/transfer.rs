@@ -12,13 +12,14 @@ use zeroize::Zeroizing;
 use crate::cli::assertion;
 use crate::cli::client::{Client, Connection, Failure, Reply, Settings, path};
 use crate::cli::console::Console;
+use crate::cli::offline::told;
 use crate::domain::moving::Head;
 use crate::domain::name::AccountName;
 use crate::engine::transfer::{Cover, Leave, Parcel};
 use crate::process;
 use crate::random::{self, OsRandom};
 use report::{Came, Report};
-use source::{Source, told};
+use source::Source;
 
 mod report;
 mod source;

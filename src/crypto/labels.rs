@@ -16,6 +16,8 @@
 //! | [`wrapped_answer`] | `wrapped-answer` | AAD | keyed hash of the wrapping token (32) |
 //! | [`barrier_key`] | `barrier/key` | HKDF info under a barrier key | storage key |
 //! | [`barrier_value`] | `barrier/value` | AAD | barrier key generation (4), storage key, revision (16) |
+//! | [`backup_key`] | `backup/key` | HKDF info under a barrier key | SHA-256 of the header (32) |
+//! | [`backup_frame`] | `backup/frame` | AAD | SHA-256 of the header (32), number of the frame (8), its kind (4) |
 //! | `ledger_entry` | `ledger/entry` | input of HMAC | chain id (16), previous MAC (32), entry |
 //! | `fingerprint` | `fingerprint` | input of HMAC | account id (16), canonical code |
 //! | `verifier_salt` | `verifier/salt` | salt of argon2id | account id (16) |
@@ -137,6 +139,16 @@ pub fn barrier_value(mount_id: &[u8; 16], generation: u32, storage_key: &str, re
     label("barrier/value", mount_id).number(generation).field(storage_key.as_bytes()).field(revision).end()
 }
 
+/// Info of the key of one backup's frames.
+pub fn backup_key(mount_id: &[u8; 16], header: &[u8; 32]) -> Label {
+    label("backup/key", mount_id).field(header).end()
+}
+
+/// AAD of one frame of a backup.
+pub fn backup_frame(mount_id: &[u8; 16], header: &[u8; 32], number: u64, kind: u8) -> Label {
+    label("backup/frame", mount_id).field(header).field(&number.to_be_bytes()).number(kind.into()).end()
+}
+
 /// Info of the key that a wrapping token yields.
 pub fn wrapped_answer_key(mount_id: &[u8; 16]) -> Label {
     label("wrapped-answer/key", mount_id).end()
@@ -244,6 +256,8 @@ mod tests {
             barrier_key(&id, "").0,
             barrier_key(&id, "keyring").0,
             barrier_value(&id, 1, "", &id).0,
+            backup_key(&id, &mac).0,
+            backup_frame(&id, &mac, 1, 1).0,
             ledger_entry(Label(Vec::new()), &id, &id, &mac, b"").0,
             fingerprint_of(fingerprint(Label(Vec::new()), &id, &id), b"").0,
             verifier_salt(&id, &id).0,

@@ -1,8 +1,9 @@
-//! Keys and ciphertexts, pure: the key hierarchy, the envelope, the barrier, fingerprints, verifiers and the labels that bind each to
+//! Keys and ciphertexts, pure: the key hierarchy, the envelope, the barrier, backups, fingerprints, verifiers and the labels that bind each to
 //! its place. `docs/format.md` draws every byte.
 //!
 //! Nothing here reads a clock, a file or the network; randomness is an argument. Secrets are the types of [`secret`].
 
+pub mod backup;
 pub mod barrier;
 pub mod envelope;
 mod error;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::call::Token;
+use super::stream::Stream;
 use crate::auth::Caller;
 use crate::engine::request::Codes;
 use crate::error::{Error, Kind};
@@ -31,6 +32,13 @@ pub enum Answer {
         media: &'static str,
         /// The text, which holds no secret.
         text: String,
+    },
+    /// 200 with bytes that are made while they are sent. They hold no code.
+    Stream {
+        /// Their media type.
+        media: &'static str,
+        /// The bytes.
+        stream: Stream,
     },
     /// A status without a body.
     Empty {
@@ -64,13 +72,17 @@ impl Answer {
         match self {
             Answer::Refused(refusal) => Some(refusal.sentence()),
             Answer::EventRefused(refusal) => Some(&refusal.description),
-            Answer::Logical(_) | Answer::Bare { .. } | Answer::Text { .. } | Answer::Empty { .. } => None,
+            Answer::Logical(_)
+            | Answer::Bare { .. }
+            | Answer::Text { .. }
+            | Answer::Stream { .. }
+            | Answer::Empty { .. } => None,
         }
     }
     /// The status it is sent with.
     pub fn status(&self) -> u16 {
         match self {
-            Answer::Logical(_) => 200,
+            Answer::Logical(_) | Answer::Stream { .. } => 200,
             Answer::Bare { status, .. } | Answer::Text { status, .. } | Answer::Empty { status } => *status,
             Answer::Refused(refusal) => refusal.status,
             Answer::EventRefused(_) => 400,

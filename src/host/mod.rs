@@ -35,6 +35,7 @@ pub mod pipeline;
 mod route;
 pub mod routes;
 pub mod seal;
+pub mod stream;
 pub mod sys;
 mod tidy;
 pub mod tokens;
@@ -103,6 +104,8 @@ pub struct Host {
     metrics: Arc<Metrics>,
     /// One change of the seal at a time.
     turnstile: Semaphore,
+    /// One reading of the whole store at a time.
+    reading: Arc<Semaphore>,
 }
 
 /// What exists only while the root key is in memory.
@@ -139,6 +142,7 @@ impl Host {
             initialized: AtomicBool::new(false),
             acts: Arc::new(Semaphore::new(MAX_ACTS)),
             turnstile: Semaphore::new(1),
+            reading: Arc::new(Semaphore::new(1)),
         })
     }
 

@@ -238,6 +238,7 @@ pub(super) fn unrecorded(route: &Route<'_>, verb: Verb, error: Error, id: &str) 
     match verb {
         Verb::Update if route.may_disclose() => Some(no_audit(error)),
         Verb::Update | Verb::Delete => Some(Error::internal(error).into()),
+        Verb::Read if route.reads_everything() => Some(Error::internal(error).into()),
         _ => None,
     }
 }

@@ -81,6 +81,11 @@ impl<'a> Route<'a> {
         self.discloses().is_some() || matches!(self, Route::Host(entry, _) if entry.place == Place::Unwrap)
     }
 
+    /// Whether what is read there may leave only on the record.
+    pub(super) fn reads_everything(&self) -> bool {
+        matches!(self, Route::Host(entry, _) if entry.place == Place::Snapshot)
+    }
+
     /// The path below the engine's mount.
     pub(super) fn engine_path(&self) -> Option<&'a str> {
         match self {

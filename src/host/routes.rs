@@ -58,6 +58,7 @@ pub enum Place {
     RootTokenAttempt,
     RootTokenUpdate,
     Rekey,
+    Snapshot,
 }
 
 /// What a caller must bring.
@@ -223,6 +224,14 @@ pub static TABLE: &[Entry] = &[
         Need::Nothing,
         false,
         "Refused: shares are given out once, at initialisation.",
+    ),
+    entry(
+        "sys/storage/snapshot",
+        Place::Snapshot,
+        READ,
+        Need::Administer,
+        false,
+        "Send a backup of everything, as `sparekey backup` saves it.",
     ),
     entry(
         "sys/capabilities-self",

@@ -4,6 +4,7 @@ pub mod body;
 pub mod form;
 pub mod json;
 pub mod listener;
+pub mod outgoing;
 pub mod paced;
 pub mod places;
 pub mod render;

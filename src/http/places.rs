@@ -26,11 +26,16 @@ struct Waiting {
 
 /// One connection's place; given back when dropped.
 pub struct Place {
+    seat: Arc<Seat>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What a place and the work of its connection have in common.
+struct Seat {
     places: Arc<Places>,
     number: u64,
     leave: Arc<Notify>,
     state: Mutex<State>,
-    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Clone, Copy)]
@@ -39,10 +44,12 @@ enum State {
     Waiting { since: Instant, answered: bool },
     /// A request of it is at work: it is not sent away.
     AtWork,
+    /// The connection is gone.
+    Left,
 }
 
 /// While it lives, the connection's request is at work.
-pub struct AtWork<'a>(&'a Place);
+pub struct AtWork(Arc<Seat>);
 
 impl Places {
     /// So many places.
@@ -71,7 +78,8 @@ impl Places {
         waiting.since.insert((now, number), Arc::clone(&leave));
         drop(waiting);
         let state = Mutex::new(State::Waiting { since: now, answered: false });
-        Some(Place { places: Arc::clone(self), number, leave, state, _permit: permit })
+        let seat = Arc::new(Seat { places: Arc::clone(self), number, leave, state });
+        Some(Place { seat, _permit: permit })
     }
 
     fn send_one_away(&self) {
@@ -83,21 +91,18 @@ impl Places {
 
 impl Place {
     /// The whole request is here. Until what this returns is dropped, the connection is not sent away.
-    pub fn at_work(&self) -> AtWork<'_> {
-        let mut state = lock(&self.state);
-        if let State::Waiting { since, .. } = *state {
-            lock(&self.places.waiting).since.remove(&(since, self.number));
-        }
-        *state = State::AtWork;
-        AtWork(self)
+    pub fn at_work(&self) -> AtWork {
+        self.seat.becomes(State::AtWork);
+        AtWork(Arc::clone(&self.seat))
     }
 
     /// Waits until the connection must go: at once where it owes us a request, in a moment where an answer may be on its way.
     pub async fn sent_away(&self) {
-        self.leave.notified().await;
+        self.seat.leave.notified().await;
         loop {
-            let state = *lock(&self.state);
+            let state = *lock(&self.seat.state);
             match state {
+                State::Left => return,
                 State::Waiting { answered: false, .. } => return,
                 State::Waiting { since, answered: true } if since.elapsed() >= LEAVING => return,
                 State::Waiting { since, .. } => tokio::time::sleep_until(since + LEAVING).await,
@@ -107,20 +112,32 @@ impl Place {
     }
 }
 
-impl Drop for AtWork<'_> {
+impl Seat {
+    /// What the connection does from here on, unless it has left.
+    fn becomes(&self, next: State) {
+        let mut state = lock(&self.state);
+        let mut waiting = lock(&self.places.waiting);
+        match *state {
+            State::Left => return,
+            State::Waiting { since, .. } => drop(waiting.since.remove(&(since, self.number))),
+            State::AtWork => {}
+        }
+        if let State::Waiting { since, .. } = next {
+            waiting.since.insert((since, self.number), Arc::clone(&self.leave));
+        }
+        *state = next;
+    }
+}
+
+impl Drop for AtWork {
     fn drop(&mut self) {
-        let place = self.0;
-        let now = Instant::now();
-        *lock(&place.state) = State::Waiting { since: now, answered: true };
-        lock(&place.places.waiting).since.insert((now, place.number), Arc::clone(&place.leave));
+        self.0.becomes(State::Waiting { since: Instant::now(), answered: true });
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let State::Waiting { since, .. } = *lock(&self.state) {
-            lock(&self.places.waiting).since.remove(&(since, self.number));
-        }
+        self.seat.becomes(State::Left);
     }
 }
 

@@ -8,12 +8,14 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use zeroize::Zeroizing;
 
+use super::outgoing::Outgoing;
 use crate::host::answer::{Answer, Refusal};
 use crate::host::envelope;
+use crate::host::stream::Stream;
 use crate::sources::EventRefusal;
 
 /// What hyper sends.
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<Outgoing>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -25,7 +27,8 @@ pub fn reply(answer: Answer) -> Reply {
         Answer::Logical(envelope) => json(200, envelope::bytes(*envelope)),
         Answer::Bare { status, document } => json(status, document),
         Answer::Text { status, media, text: body } => text(status, media, body),
-        Answer::Empty { status } => standard(status, Full::default()),
+        Answer::Empty { status } => standard(status, Outgoing::default()),
+        Answer::Stream { media, stream } => streamed(media, stream),
         Answer::EventRefused(refusal) => event_refused(&refusal),
         Answer::Refused(refusal) => refused(&refusal),
     }
@@ -79,16 +82,22 @@ pub fn plain(status: u16, body: &str) -> Reply {
 }
 
 fn text(status: u16, media: &'static str, body: String) -> Reply {
-    let mut reply = standard(status, Full::new(Bytes::from(body)));
+    let mut reply = standard(status, Full::new(Bytes::from(body)).into());
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     reply
 }
 
 fn json(status: u16, bytes: Zeroizing<Vec<u8>>) -> Reply {
-    standard(status, Full::new(Bytes::from_owner(bytes)))
+    standard(status, Full::new(Bytes::from_owner(bytes)).into())
 }
 
-fn standard(status: u16, body: Full<Bytes>) -> Reply {
+fn streamed(media: &'static str, stream: Stream) -> Reply {
+    let mut reply = standard(200, Outgoing::stream(stream));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    reply
+}
+
+fn standard(status: u16, body: Outgoing) -> Reply {
     let mut reply = Response::new(body);
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = reply.headers_mut();

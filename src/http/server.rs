@@ -115,7 +115,9 @@ impl Service for Face {
                 Err(unread) => call.refused = Some(unread.refusal()),
             }
         }
-        let _at_work = place.at_work();
-        render::reply(self.host.handle(call).await)
+        let at_work = place.at_work();
+        let mut reply = render::reply(self.host.handle(call).await);
+        reply.body_mut().keep(at_work);
+        reply
     }
 }

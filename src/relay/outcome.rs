@@ -7,6 +7,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::route::Target;
+use crate::http::outgoing::Outgoing;
 use crate::http::render::Reply;
 
 /// When a sender shall come again if no vault said.
@@ -88,7 +89,7 @@ impl Outcome {
                     let accept = HeaderName::from_static("accept-post");
                     reply.headers_mut().insert(accept, HeaderValue::from_static("application/secevent+jwt"));
                 }
-                *reply.body_mut() = Full::new(body);
+                *reply.body_mut() = Full::new(body).into();
                 reply
             }
             Outcome::Later { retry_after, .. } => {
@@ -115,7 +116,7 @@ pub fn only_post() -> Reply {
 }
 
 fn bare(status: u16, header: Option<(HeaderName, HeaderValue)>) -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(Outgoing::default());
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply.headers_mut().extend(header);

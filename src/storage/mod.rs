@@ -25,6 +25,8 @@ use crate::random::{self, Random};
 
 pub mod barrier;
 pub(crate) mod conflict;
+pub mod copy;
+pub mod digest;
 pub mod faulty;
 mod level;
 pub mod memory;

@@ -146,7 +146,7 @@ impl Storage for Redb {
         })
     }
     fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
-        Box::pin(async move { Ok(Box::new(RedbSnapshot::begin(&self.shared.handle)?) as Box<dyn Snapshot>) })
+        Box::pin(async move { Ok(Box::new(RedbSnapshot::begin(self)?) as Box<dyn Snapshot>) })
     }
 }
 

@@ -40,27 +40,27 @@ pub(super) fn unsupported() -> StorageError {
 }
 
 /// A batch that grows until it is full.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     entries: Vec<Entry>,
     bytes: usize,
     limit: usize,
 }
 
 impl Batch {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Batch { entries: Vec::new(), bytes: 0, limit: limit.max(1) }
     }
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.entries.len() >= self.limit || self.bytes >= BATCH
     }
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(crate) fn push(&mut self, entry: Entry) {
         self.bytes += entry.key.len() + entry.value.len();
         self.entries.push(entry);
     }
-    pub(super) fn end(self) -> Vec<Entry> {
+    pub(crate) fn end(self) -> Vec<Entry> {
         self.entries
     }
 }

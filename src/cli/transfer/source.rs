@@ -1,34 +1,23 @@
 //! The store that accounts leave: of a server that is stopped, opened with its seal key for as long as the command runs.
 
 use std::collections::VecDeque;
-use std::error::Error as _;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-
-use zeroize::Zeroizing;
 
 use crate::auth::Verifier;
 use crate::auth::fetch::HttpsFetch;
 use crate::cli::client::Failure;
 use crate::cli::console::Console;
+use crate::cli::offline::{self, Opened};
 use crate::clock::SystemClock;
-use crate::config::{Config, StorageChoice};
-use crate::crypto::keyring::Keyring;
-use crate::crypto::secret::Key;
 use crate::domain::name::AccountName;
 use crate::engine::{Engine, EngineParts, keys};
-use crate::error::Error;
-use crate::host::seal::{Progress, Seal, parse_share};
 use crate::random::OsRandom;
 use crate::storage::barrier::Barrier;
-use crate::storage::redb::Redb;
 use crate::storage::{Found, Get, Storage};
 
 /// Names that one look into the store brings.
 const PAGE: usize = 256;
-/// Most text that is read for shares, in bytes.
-const MAX_SHARES: u64 = 64 * 1024;
 
 /// An open store.
 pub(super) struct Source {
@@ -40,32 +29,7 @@ pub(super) struct Source {
 impl Source {
     /// Opens the store of the server that `config` is of. Whoever holds the file's lock (a running server) is in the way.
     pub async fn open(config: &Path, console: &mut Console) -> Result<Self, Failure> {
-        let config = Config::load(config).map_err(|error| Failure::local(error.to_string()))?;
-        let path = match &config.storage {
-            StorageChoice::Redb { path } => path,
-            StorageChoice::Memory => {
-                return Err(Failure::local(
-                    "this server keeps everything in memory: once it is stopped, nothing is left",
-                ));
-            }
-        };
-        if !path.exists() {
-            return Err(Failure::local(format!("there is no store at {}", path.display())));
-        }
-        let raw: Arc<dyn Storage> = Arc::new(Redb::open(path).map_err(|error| {
-            Failure::local(format!("{error}. The server must be stopped while accounts move out of its store"))
-        })?);
-        let random = Arc::new(OsRandom);
-        let choice = config.seal.load().map_err(|error| Failure::local(error.to_string()))?;
-        let seal = Seal::new(choice, Arc::clone(&raw), random.clone());
-        let root = unseal(&seal, console).await?;
-        let found =
-            raw.get_many(vec![Get::new(keys::KEYRING)]).await.map_err(|error| Failure::local(error.to_string()))?;
-        let Some(Found::Value(bytes, revision)) = found.into_iter().next() else {
-            return Err(Failure::local("the store has a seal but no keyring: it is damaged"));
-        };
-        let keyring =
-            Keyring::open(&root, &revision, &bytes).map_err(|error| Failure::local(format!("the keyring: {error}")))?;
+        let Opened { raw, keyring, root } = Opened::open(&offline::config(config)?, console).await?;
         let barrier = Arc::new(Barrier::new(raw));
         barrier.unseal(*keyring.mount_id(), keyring.barrier_keys());
         let storage: Arc<dyn Storage> = barrier;
@@ -75,7 +39,7 @@ impl Source {
             root: Arc::new(root),
             verifier: Arc::new(Verifier::new(Arc::new(HttpsFetch::default()), clock.clone())),
             clock,
-            random,
+            random: Arc::new(OsRandom),
         });
         Ok(Source { engine, storage })
     }
@@ -87,52 +51,6 @@ impl Source {
         };
         Names { storage: &*self.storage, roots: roots.into(), folders: Vec::new() }
     }
-}
-
-async fn unseal(seal: &Seal, console: &mut Console) -> Result<Key, Failure> {
-    if !seal.initialized().await.map_err(|error| told(&error))? {
-        return Err(Failure::local("the store was never initialised: there is nothing to move"));
-    }
-    if let Some(root) = seal.auto_unseal().await.map_err(|error| told(&error))? {
-        return Ok(root);
-    }
-    let mut piped = (!console.can_ask()).then(piped_shares).transpose()?;
-    loop {
-        let status = seal.status();
-        let text = match &mut piped {
-            Some(shares) => shares.pop_front(),
-            None => console.ask_hidden(&format!("Unseal key {} of {} (not shown): ", status.progress + 1, status.t)),
-        };
-        let text = text.ok_or_else(|| {
-            Failure::local(format!("{} of {} unseal keys were given: one a line is wanted", status.progress, status.t))
-        })?;
-        let share = parse_share(&text).map_err(|_| Failure::local("an unseal key is hexadecimal or base64"))?;
-        match seal.unseal(&share).await {
-            Ok(Progress::Root(root)) => return Ok(root),
-            Ok(Progress::More(_)) => {}
-            Err(_) => return Err(Failure::local("these unseal keys do not open the store")),
-        }
-    }
-}
-
-/// Unseal keys from standard input, one a line.
-fn piped_shares() -> Result<VecDeque<Zeroizing<String>>, Failure> {
-    let mut text = Zeroizing::new(String::with_capacity(MAX_SHARES as usize));
-    std::io::stdin()
-        .lock()
-        .take(MAX_SHARES)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::local(format!("the unseal keys cannot be read: {error}")))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(|line| Zeroizing::new(line.to_owned())).collect())
-}
-
-/// What the engine keeps from callers, the operator with the seal key may read.
-pub(super) fn told(error: &Error) -> Failure {
-    Failure::local(match error.source() {
-        Some(cause) => cause.to_string(),
-        None => error.to_string(),
-    })
 }
 
 /// Names of accounts, one after the other: a page a folder is held, however many there are.

@@ -78,6 +78,11 @@ impl Keyring {
         Ok(keyring)
     }
 
+    /// The mount that a keyring's record names, which needs no key and proves nothing.
+    pub fn mount_id_of(bytes: &[u8]) -> Option<[u8; 16]> {
+        bytes.split_first()?.1.first_chunk().copied()
+    }
+
     fn entries(&self) -> Vec<(u8, &Entry)> {
         let singles = [
             (LEDGER, &self.ledger),

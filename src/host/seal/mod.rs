@@ -232,6 +232,16 @@ impl Seal {
     }
 }
 
+/// What a seal record tells without a key: who can open it. `Err` completes the sentence "the record …".
+pub fn describe(bytes: &[u8]) -> Result<String, &'static str> {
+    let record = Record::decode(bytes).map_err(|Broken(what)| what)?;
+    Ok(match &record.holder {
+        Holder::Shamir(quorum) => format!("shamir, {} of {} unseal keys", quorum.threshold, quorum.shares),
+        Holder::Static { key_id, .. } => format!("static, key id {key_id:?}"),
+        Holder::Transit { key, .. } => format!("transit, key {key:?} of another vault"),
+    })
+}
+
 /// The root key, and how its record is to be wrapped from now on if not as it was.
 struct Opened {
     root: Key,

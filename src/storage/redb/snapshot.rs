@@ -1,13 +1,13 @@
 //! A snapshot of the file: one read transaction, which keeps the pages that it needs from being written over.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use ::redb::{ReadOnlyTable, ReadableDatabase};
 
 use super::error::RedbError;
 use super::file::RECORDS;
-use super::handle::Handle;
-use super::{guarded, record};
+use super::{Redb, guarded, record};
 use crate::storage::snapshot::{Batch, Entry, Snapshot};
 use crate::storage::{BoxFuture, StorageError};
 
@@ -16,13 +16,15 @@ pub(super) struct RedbSnapshot {
     table: ReadOnlyTable<&'static [u8], &'static [u8]>,
     /// The last key that was dealt with.
     last: Option<Vec<u8>>,
+    /// Stays open as long as it is read.
+    _store: Arc<Redb>,
 }
 
 impl RedbSnapshot {
-    pub(super) fn begin(handle: &Handle) -> Result<Self, StorageError> {
-        let database = handle.get()?;
+    pub(super) fn begin(store: Arc<Redb>) -> Result<Self, StorageError> {
+        let database = store.shared.handle.get()?;
         let table = guarded(|| Ok::<_, RedbError>(database.begin_read()?.open_table(RECORDS)?))??;
-        Ok(RedbSnapshot { table, last: None })
+        Ok(RedbSnapshot { table, last: None, _store: store })
     }
     fn read(&mut self, limit: usize) -> Result<Vec<Entry>, StorageError> {
         let mut batch = Batch::new(limit);

@@ -272,11 +272,11 @@ async fn a_row_without_a_revision_is_corrupt_and_fails_only_who_needs_it() {
 async fn a_snapshot_holds_no_reopening_up_and_fails_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sparekey.redb");
-    let store = Redb::open(&path).unwrap();
+    let store = Arc::new(Redb::open(&path).unwrap());
     for number in 0..500 {
         store.put_all(create(&format!("k{number:03}"))).await.unwrap();
     }
-    let mut snapshot = RedbSnapshot::begin(&store.shared.handle).unwrap();
+    let mut snapshot = RedbSnapshot::begin(Arc::clone(&store)).unwrap();
     assert_eq!(snapshot.next(1).await.unwrap().len(), 1);
     store.shared.handle.reopen("tried").unwrap();
     let error = loop {
