@@ -54,3 +54,27 @@ fn nothing_near_the_corpora_breaks_a_promise() {
         assert!(accepted > 0 && refused > 0, "{target}: {accepted} accepted, {refused} refused: too tame, or too wild");
     }
 }
+
+/// After a long run: `cargo test --test fuzz_corpora -- --ignored` with `FUZZ_NEW` set to a folder that holds a folder a target takes a few
+/// small inputs of each over, named for what becomes of them.
+#[test]
+#[ignore = "adds files to the corpora, from the folder that FUZZ_NEW names"]
+fn new_inputs_join_the_corpora() {
+    const MOST: usize = 6;
+    let from = std::env::var("FUZZ_NEW").expect("FUZZ_NEW");
+    for (target, body) in ALL {
+        let known: Vec<Vec<u8>> = corpus(target).into_values().collect();
+        let files = fs::read_dir(Path::new(&from).join(target)).unwrap();
+        let mut inputs: Vec<Vec<u8>> = files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+        inputs.retain(|input| (8..=400).contains(&input.len()) && !known.contains(input));
+        // From every size some: the shortest alone would say little.
+        inputs.sort_by_key(|input| (input.len(), input.clone()));
+        for (word, wanted) in [("good", true), ("bad", false)] {
+            let fitting: Vec<&Vec<u8>> = inputs.iter().filter(|input| body(input) == wanted).collect();
+            for (number, input) in fitting.iter().step_by(fitting.len().div_ceil(MOST).max(1)).enumerate() {
+                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+                fs::write(folder.join(format!("{word}-found-{number}")), input).unwrap();
+            }
+        }
+    }
+}

@@ -50,6 +50,7 @@ fn standbys_read_and_forward_and_a_new_leader_goes_on() {
     for standby in &standbys {
         soon("a standby hears of it", || remaining(standby), |remaining| *remaining == json!(6));
     }
+    answer_by_themselves(&leader, &standbys);
     // Configuration, too: a standby's cache goes with the key that changed.
     let default_role = |vault: &Vault| vault.root().read("backup-codes/config").data()["default_role"].clone();
     assert_eq!(default_role(&standbys[1]), Value::Null);
@@ -89,6 +90,36 @@ fn standbys_read_and_forward_and_a_new_leader_goes_on() {
         history["entries"].as_array().unwrap().iter().map(|entry| entry["act"].as_str().unwrap()).collect();
     assert_eq!(acts, ["store", "retrieve", "retrieve", "retrieve", "retrieve", "event"], "{history}");
     assert_eq!(history["verified"], true);
+}
+
+/// What a standby only reads it reads in a process of its own, and says what the leader says, whose process may stand still.
+fn answer_by_themselves(leader: &Vault, standbys: &[Vault]) {
+    let account = "okta/jane@example.com";
+    let reads = [
+        ("GET", format!("accounts/{account}")),
+        ("GET", format!("history/{account}?verify=true")),
+        ("LIST", "accounts/okta".to_owned()),
+        ("GET", "roles/on-call".to_owned()),
+        ("GET", "config/history?limit=5".to_owned()),
+        ("GET", "report/access?prefix=okta".to_owned()),
+        ("GET", "report/usage?format=csv".to_owned()),
+    ];
+    let said = |vault: &Vault| -> Vec<Value> {
+        let answer = |(method, path): &(&str, String)| vault.root().send(method, &format!("backup-codes/{path}"), None);
+        let timeless = |mut data: Value| {
+            data.as_object_mut().expect("an object").remove("at");
+            data
+        };
+        reads.iter().map(|read| timeless(answer(read).expect(200).data())).collect()
+    };
+    let wanted = said(leader);
+    for standby in standbys {
+        soon("a standby says the same", || said(standby), |said| *said == wanted);
+    }
+    leader.pause_plugin(true);
+    let alone: Vec<Vec<Value>> = standbys.iter().map(said).collect();
+    leader.pause_plugin(false);
+    assert!(alone.iter().all(|said| *said == wanted), "{alone:#?}");
 }
 
 /// The node that answers as the active one.

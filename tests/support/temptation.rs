@@ -184,9 +184,8 @@ impl<'a> Temptation<'a> {
             ("codes as an object", parcel(&|it| it["codes"] = json!({"list": canaries}))),
             ("a code as a key", parcel(&|it| it["fingerprint_keys"] = json!([canaries[0]]))),
             ("a code as the source", parcel(&|it| it["source"]["head"] = json!(canaries[0]))),
-            ("a code as a time", parcel(&|it| it["state"]["bound_at"] = json!(canaries[1]))),
+            ("a code as a time", parcel(&|it| it["state"]["bound_at"] = json!(canaries[2]))),
             ("a code as a state", parcel(&|it| it["state"]["sets"][0]["slots"][1]["state"] = json!(canaries[1]))),
-            ("a code as reason", parcel(&|it| it["reason"] = json!(canaries[3]))),
             ("a code as a profile", parcel(&|it| it["state"]["profile"] = json!(canaries[2]))),
         ] {
             self.refused(&format!("transfer: {what}"), "transfer", account, parcel);

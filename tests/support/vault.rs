@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -228,19 +229,23 @@ impl Vault {
     }
     /// Ends the one plugin process at once.
     pub fn kill_plugin(&self) {
+        self.signal_plugin(Signal::KILL);
+    }
+    /// Stops the one plugin process, which does not know it, or lets it go on.
+    pub fn pause_plugin(&self, paused: bool) {
+        self.signal_plugin(if paused { Signal::STOP } else { Signal::CONT });
+    }
+    fn signal_plugin(&self, signal: Signal) {
         let pids = self.plugin_pids();
         assert_eq!(pids.len(), 1, "{pids:?}");
-        let pid = rustix::process::Pid::from_raw(pids[0]).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is killed");
+        let pid = Pid::from_raw(pids[0]).expect("a process id");
+        kill_process(pid, signal).expect("the signal arrives");
     }
     /// Ends the plugin process at once if there is one, and says when.
     pub fn try_kill_plugin(&self) -> Option<Instant> {
         let [pid] = self.plugin_pids()[..] else { return None };
         let at = Instant::now();
-        let killed = rustix::process::kill_process(
-            rustix::process::Pid::from_raw(pid).expect("a process id"),
-            rustix::process::Signal::KILL,
-        );
+        let killed = kill_process(Pid::from_raw(pid).expect("a process id"), Signal::KILL);
         killed.is_ok().then_some(at)
     }
     /// Sends a request again for as long as the plugin's end shows in the answer.
