@@ -22,6 +22,7 @@ use clap::{Parser, ValueEnum};
 use trial::judge::{Breach, Kind, judge};
 use trial::log::Log;
 use trial::stand::Stand;
+use trial::stand::mounted::Mounted;
 use trial::stand::redb::Redb;
 use trial::{Outcome, Trial};
 
@@ -29,6 +30,8 @@ use trial::{Outcome, Trial};
 enum Form {
     /// One server on a redb file.
     Redb,
+    /// A plugin of a real vault.
+    Mounted,
 }
 
 /// Acts at random on an engine that is being broken, and judges what came of it.
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
 fn one(options: &Options, form: Form, seed: u64) -> Outcome {
     let mut stand: Box<dyn Stand> = match form {
         Form::Redb => Box::new(Redb::start(seed)),
+        Form::Mounted => Box::new(Mounted::start(seed)),
     };
     let trial = Trial {
         seed,

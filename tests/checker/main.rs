@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use trial::Trial;
 use trial::stand::Stand;
+use trial::stand::mounted::Mounted;
 use trial::stand::redb::Redb;
 
 fn env(name: &str, otherwise: u64) -> u64 {
@@ -48,4 +49,9 @@ fn check(stand: &mut dyn Stand, seconds: u64, every: u64) {
 #[test]
 fn one_node_on_redb_keeps_its_promises_while_it_is_killed() {
     check(&mut Redb::start(seed()), 12, 700);
+}
+
+#[test]
+fn a_plugin_of_a_vault_keeps_its_promises_while_both_are_killed() {
+    check(&mut Mounted::start(seed()), 15, 900);
 }

@@ -20,7 +20,7 @@ pub fn millis(text: &str) -> Option<i64> {
 /// Plays the history of one account.
 pub fn judge(log: &Log, acts: &Acts<'_>, book: &Book, verdict: &mut Verdict) {
     let Some(manner) = log.terms.accounts.get(&book.account) else { return };
-    let mut model = Model::new(*manner);
+    let mut model = Model::new(*manner, log.terms.mounted);
     for entry in &book.entries {
         if let Err((kind, why)) = model.play(entry, acts) {
             let Entry { seq, act, subject, .. } = entry;
@@ -49,6 +49,8 @@ struct Set {
 /// An account as the history tells it.
 struct Model {
     manner: Manner,
+    /// Whether what is wrapped leaves at once, into a vault's own wrapping.
+    mounted: bool,
     generation: u64,
     sets: BTreeMap<u64, Set>,
     ended_before: Option<i64>,
@@ -72,10 +74,11 @@ fn illegal<T>(kind: Kind, why: impl Into<String>) -> Result<T, Illegal> {
 }
 
 impl Model {
-    fn new(manner: Manner) -> Self {
+    fn new(manner: Manner, mounted: bool) -> Self {
         let none = None::<i64>;
         Model {
             manner,
+            mounted,
             generation: 0,
             sets: BTreeMap::new(),
             ended_before: none,
@@ -212,7 +215,7 @@ impl Model {
         let was = set.slots[index];
         let same = set.by.get(&index) == Some(&entry.subject);
         let next = match (entry.act.as_str(), entry.repeat, was) {
-            ("retrieve", false, 'h') if entry.detail["wrapped"] == true => 'w',
+            ("retrieve", false, 'h') if entry.detail["wrapped"] == true && !self.mounted => 'w',
             ("retrieve", false, 'h') => 'd',
             ("retrieve", true, 'd' | 'w') if same => was,
             ("unwrap", _, 'w') if same => 'd',
