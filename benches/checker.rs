@@ -5,6 +5,8 @@
 //! wrong stays, and is judged again with `--judge FILE`; `--seed N --rounds 1` plays the same acts and faults once more, as far as timing
 //! allows. Ends with exit code 2 if anything was wrong, or if nothing could have gone wrong.
 
+#[path = "../tests/inprocess/mod.rs"]
+mod inprocess;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "../tests/checker/trial/mod.rs"]
@@ -22,6 +24,8 @@ use clap::{Parser, ValueEnum};
 use trial::judge::{Breach, Kind, judge};
 use trial::log::Log;
 use trial::stand::Stand;
+use trial::stand::layered::Layered;
+use trial::stand::mounted::Mounted;
 use trial::stand::redb::Redb;
 use trial::{Outcome, Trial};
 
@@ -29,6 +33,10 @@ use trial::{Outcome, Trial};
 enum Form {
     /// One server on a redb file.
     Redb,
+    /// Two nodes in this process over one store that fails, by clocks that jump.
+    Layered,
+    /// A plugin of a real vault.
+    Mounted,
 }
 
 /// Acts at random on an engine that is being broken, and judges what came of it.
@@ -107,6 +115,8 @@ fn main() -> ExitCode {
 fn one(options: &Options, form: Form, seed: u64) -> Outcome {
     let mut stand: Box<dyn Stand> = match form {
         Form::Redb => Box::new(Redb::start(seed)),
+        Form::Layered => Box::new(Layered::start(seed, true)),
+        Form::Mounted => Box::new(Mounted::start(seed)),
     };
     let trial = Trial {
         seed,

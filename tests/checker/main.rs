@@ -3,6 +3,8 @@
 //!
 //! Longer by hand: `cargo bench --bench checker -- --form redb --seconds 600 --seed 1`.
 
+#[path = "../inprocess/mod.rs"]
+mod inprocess;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 use trial::Trial;
 use trial::stand::Stand;
+use trial::stand::layered::Layered;
+use trial::stand::mounted::Mounted;
 use trial::stand::redb::Redb;
 
 fn env(name: &str, otherwise: u64) -> u64 {
@@ -48,4 +52,19 @@ fn check(stand: &mut dyn Stand, seconds: u64, every: u64) {
 #[test]
 fn one_node_on_redb_keeps_its_promises_while_it_is_killed() {
     check(&mut Redb::start(seed()), 12, 700);
+}
+
+#[test]
+fn a_plugin_of_a_vault_keeps_its_promises_while_both_are_killed() {
+    check(&mut Mounted::start(seed()), 15, 900);
+}
+
+#[test]
+fn two_nodes_over_a_store_that_fails_keep_their_promises_whatever_the_clock_says() {
+    check(&mut Layered::start(seed(), false), 10, 120);
+}
+
+#[test]
+fn two_nodes_over_a_store_that_stops_in_the_middle_keep_their_promises() {
+    check(&mut Layered::start(seed() + 1, false), 10, 120);
 }

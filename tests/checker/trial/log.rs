@@ -33,6 +33,9 @@ pub struct Terms {
     pub mounted: bool,
     /// Whether the engine's clock was moved by hours: then what is judged by times is judged by the ledger's times only.
     pub clock_steps: bool,
+    /// Whether the store writes a list one by one: then a code whose burning stopped in the middle is void, and no entry says so.
+    #[serde(default)]
+    pub in_order: bool,
     /// By account, how its sets live.
     pub accounts: BTreeMap<String, Manner>,
 }

@@ -78,6 +78,7 @@ impl Trial {
             form: stand.name().to_owned(),
             mounted: stand.is_mounted(),
             clock_steps: stand.steps_clock(),
+            in_order: stand.writes_in_order(),
             accounts: stage.world.manners(),
         };
         let dice = |part: u64| Dice::new(self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(part));

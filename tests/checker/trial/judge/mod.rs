@@ -102,6 +102,8 @@ impl Verdict {
 
 /// Judges a log.
 pub fn judge(log: &Log) -> Verdict {
+    let softened = log.terms.mounted.then(|| softened(log));
+    let log = softened.as_ref().unwrap_or(log);
     let acts = Acts::of(log);
     let mut verdict = Verdict::default();
     verdict.breaches.extend(log.findings.iter().map(|found| Breach::new(found.kind, &found.words)));
@@ -115,6 +117,19 @@ pub fn judge(log: &Log) -> Verdict {
     verdict.breaches.sort();
     verdict.breaches.dedup();
     verdict
+}
+
+/// A vault sends a request a second time to a plugin that died under the first one. So what is refused while a plugin dies may
+/// have been done before it did, and says no more than no answer at all.
+fn softened(log: &Log) -> Log {
+    let mut log = log.clone();
+    let died: Vec<(Micros, Micros)> = log.faults.iter().map(|fault| (fault.at, fault.until)).collect();
+    for one in &mut log.tries {
+        if one.is_refused() && died.iter().any(|(at, until)| *at <= one.answered && *until >= one.sent) {
+            one.status = None;
+        }
+    }
+    log
 }
 
 /// All acts by their name, each with its tries in the order they were sent.

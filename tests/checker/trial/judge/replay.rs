@@ -20,7 +20,7 @@ pub fn millis(text: &str) -> Option<i64> {
 /// Plays the history of one account.
 pub fn judge(log: &Log, acts: &Acts<'_>, book: &Book, verdict: &mut Verdict) {
     let Some(manner) = log.terms.accounts.get(&book.account) else { return };
-    let mut model = Model::new(*manner);
+    let mut model = Model::new(*manner, log);
     for entry in &book.entries {
         if let Err((kind, why)) = model.play(entry, acts) {
             let Entry { seq, act, subject, .. } = entry;
@@ -49,6 +49,10 @@ struct Set {
 /// An account as the history tells it.
 struct Model {
     manner: Manner,
+    /// Whether what is wrapped leaves at once, into a vault's own wrapping.
+    mounted: bool,
+    /// Whether a code can be void though no entry says so.
+    in_order: bool,
     generation: u64,
     sets: BTreeMap<u64, Set>,
     ended_before: Option<i64>,
@@ -72,10 +76,12 @@ fn illegal<T>(kind: Kind, why: impl Into<String>) -> Result<T, Illegal> {
 }
 
 impl Model {
-    fn new(manner: Manner) -> Self {
+    fn new(manner: Manner, log: &Log) -> Self {
         let none = None::<i64>;
         Model {
             manner,
+            mounted: log.terms.mounted,
+            in_order: log.terms.in_order,
             generation: 0,
             sets: BTreeMap::new(),
             ended_before: none,
@@ -212,7 +218,7 @@ impl Model {
         let was = set.slots[index];
         let same = set.by.get(&index) == Some(&entry.subject);
         let next = match (entry.act.as_str(), entry.repeat, was) {
-            ("retrieve", false, 'h') if entry.detail["wrapped"] == true => 'w',
+            ("retrieve", false, 'h') if entry.detail["wrapped"] == true && !self.mounted => 'w',
             ("retrieve", false, 'h') => 'd',
             ("retrieve", true, 'd' | 'w') if same => was,
             ("unwrap", _, 'w') if same => 'd',
@@ -223,11 +229,8 @@ impl Model {
                 return illegal(Kind::Twice, format!("{place} had gone to {to} ({was})"));
             }
         };
-        if self.manner == Manner::InTurn
-            && !entry.repeat
-            && set.slots[..index].contains(&'h')
-            && entry.act == "retrieve"
-        {
+        let skips = entry.act == "retrieve" && !entry.repeat && set.slots[..index].contains(&'h');
+        if self.manner == Manner::InTurn && skips && !self.in_order {
             return illegal(Kind::Record, format!("{place} was not next"));
         }
         if let Some(set) = self.sets.get_mut(&generation) {
@@ -273,13 +276,14 @@ impl Model {
                 return Some(format!("generation {generation} is not there"));
             };
             // A wrapping that is not opened in time is void.
-            let same = |(is, was): (char, &char)| is == *was || (*was == 'w' && is == 'v');
+            let gone = |was: char| was == 'w' || (was == 'h' && self.in_order);
+            let same = |(is, was): (char, &char)| is == *was || (is == 'v' && gone(*was));
             if slots.chars().count() != set.slots.len() || !slots.chars().zip(&set.slots).all(same) {
                 let was: String = set.slots.iter().collect();
                 return Some(format!("slots of generation {generation} are {slots} and not {was}"));
             }
         }
-        let held = active.map_or(0, |active| self.sets[&active].slots.iter().filter(|slot| **slot == 'h').count());
+        let held = active.and_then(|active| state.slots.get(&active)).map_or(0, |slots| slots.matches('h').count());
         (state.remaining != held as u64).then(|| format!("{} codes remain and not {held}", state.remaining))
     }
 }

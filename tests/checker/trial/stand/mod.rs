@@ -1,5 +1,7 @@
 //! Where a trial takes place: an engine in one of its forms, and what can be broken of it.
 
+pub mod layered;
+pub mod mounted;
 pub mod redb;
 
 use crate::support::corpus::Dice;
@@ -32,6 +34,10 @@ pub trait Stand {
     }
     /// Whether its clock is moved.
     fn steps_clock(&self) -> bool {
+        false
+    }
+    /// Whether its store writes a list one by one.
+    fn writes_in_order(&self) -> bool {
         false
     }
     /// A straight way to each node.
