@@ -16,6 +16,7 @@ pub mod dev;
 pub mod export;
 pub mod get;
 pub mod import;
+pub mod lines;
 pub mod outcome;
 pub mod paint;
 pub mod plugin;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::sheet::{Grade, Sheet, Table};
+use super::sheet::{Grade, Kind, Sheet, Table};
 use crate::cli::client::Failure;
 
 const STYLE: &str = "
@@ -92,21 +92,18 @@ fn table(table: &Table, out: &mut String) {
         return;
     }
     out.push_str("<table>\n<thead><tr>");
-    for name in table.columns {
-        let (class, name) = match name.strip_prefix('#') {
-            Some(name) => (" class=\"number\"", name),
-            None => ("", *name),
-        };
-        out.push_str(&format!("<th{class}>{}</th>", escaped(name)));
+    for column in table.columns {
+        let class = if column.kind == Kind::Number { " class=\"number\"" } else { "" };
+        out.push_str(&format!("<th{class}>{}</th>", escaped(column.name)));
     }
     out.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
         out.push_str(&format!("<tr class=\"{}\">", class(row.grade)));
-        for (cell, name) in row.cells.iter().zip(table.columns) {
-            let kind = match *name {
-                "STATE" => " class=\"state\"",
-                "ACCOUNT" | "REVIEW" => " class=\"wide\"",
-                name if name.starts_with('#') => " class=\"number\"",
+        for (cell, column) in row.cells.iter().zip(table.columns) {
+            let kind = match (column.name, column.kind) {
+                ("STATE", _) => " class=\"state\"",
+                ("ACCOUNT" | "REVIEW", _) => " class=\"wide\"",
+                (_, Kind::Number) => " class=\"number\"",
                 _ => "",
             };
             let lines: Vec<_> = cell.iter().map(|line| format!("<div>{}</div>", escaped(line))).collect();
