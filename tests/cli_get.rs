@@ -116,8 +116,7 @@ fn a_code_is_shown_again_until_somebody_says_what_came_of_it() {
         .says(&format!("Type it as   {}", mine[0]))
         .says("https://github.com/login")
         .says("As           acme-owner");
-    let first =
-        first.says("Remaining    5 codes").says("code 1 of set 1").says("new codes from the provider, stored by");
+    let first = first.says("Remaining    5 codes").says("code 1 of set 1").says("new codes, stored by");
     let framed: String = first.out.lines().filter(|line| line.contains('│')).collect::<Vec<_>>().join(" ");
     let (left, right) = spaced.split_at(10);
     assert!(framed.contains(left.trim()) && framed.contains(right.trim()), "{framed}");

@@ -78,19 +78,21 @@ pub fn page(code: &str, around: &Around<'_>, paint: Paint, columns: usize) -> Ze
         None => {}
     }
     if let Some(by) = text("regenerate_by") {
-        line(&fact("Owed", &format!("new codes from the provider, stored {}", due(&by, around.now))));
+        line(&fact("Owed", &format!("new codes, stored {}", due(&by, around.now))));
     }
     for warning in around.warnings.iter().filter(|warning| !low(warning)) {
         line(&fact("Note", &printable(warning)));
     }
     line("");
     line(&format!("  {}", paint.bold("When you have tried it, say what came of it:")));
-    for (what, said) in [("worked", "it worked"), ("refused", "it was refused"), ("unused", "not tried")] {
-        let command = format!("sparekey outcome {} {what}{}", around.account, around.flags);
-        // A command that is broken cannot be copied.
-        match 21 + command.chars().count() <= columns {
-            true => line(&format!("    {said:<17}{command}")),
-            false => line(&format!("    {said}:\n      {command}")),
+    let outcomes = [("worked", "it worked"), ("refused", "it was refused"), ("unused", "not tried")];
+    let command = |what: &str| format!("sparekey outcome {} {what}{}", around.account, around.flags);
+    // A command that is broken cannot be copied.
+    let beside = outcomes.iter().all(|(what, _)| 21 + command(what).chars().count() <= columns);
+    for (what, said) in outcomes {
+        match beside {
+            true => line(&format!("    {said:<17}{}", command(what))),
+            false => line(&format!("    {said}:\n      {}", command(what))),
         }
     }
     out

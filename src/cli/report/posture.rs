@@ -150,27 +150,27 @@ fn sentence(word: &str, row: &Value, words: &[&str], now: Option<Timestamp>) -> 
             (is, "") => format!("no fallback: the set is {is}"),
             (is, cause) => format!("no fallback: the set is {is} ({})", cause.replace('-', " ")),
         },
-        "refused" => "a code was refused: somebody may have used it before".to_owned(),
-        "overdue" => format!("a new set was owed by {}{}", when(&row["owes"]["by"]), away(&row["owes"]["by"])),
+        "refused" => "refused: somebody else may have used a code".to_owned(),
+        "overdue" => format!("overdue: a new set by {}{}", when(&row["owes"]["by"]), away(&row["owes"]["by"])),
         "owes" if has("overdue") => return None,
-        "owes" => format!("used: a new set is owed by {}{}", when(&row["owes"]["by"]), away(&row["owes"]["by"])),
+        "owes" => format!("owes a new set by {}{}", when(&row["owes"]["by"]), away(&row["owes"]["by"])),
         "circular" => "circular: the way to its codes needs this account".to_owned(),
         "quarantined" => "quarantined since MFA was enrolled again".to_owned(),
-        "locked" => "locked after wrong codes: somebody may be guessing".to_owned(),
+        "locked" => "locked: wrong codes, somebody may be guessing".to_owned(),
         "low" => match row["remaining"].as_u64().unwrap_or(0) {
-            0 => "no code is left".to_owned(),
-            left => format!("only {} left", counted(left, "code")),
+            0 => "low: no code is left".to_owned(),
+            left => format!("low: only {} left", counted(left, "code")),
         },
-        "expires-soon" => format!("the set expires on {}{}", day(&row["expires_at"]), away(&row["expires_at"])),
+        "expires-soon" => format!("expires soon: on {}{}", day(&row["expires_at"]), away(&row["expires_at"])),
         "unconfirmed" => {
             let old = &row["unconfirmed"];
             let numbers: Vec<_> = old["generations"].as_array().into_iter().flatten().map(Value::to_string).collect();
             let long = span(old["seconds"].as_u64().unwrap_or(0));
             let set = if numbers.len() == 1 { "set" } else { "sets" };
-            format!("the provider may still take {set} {}: ended {long} ago, not confirmed", numbers.join(", "))
+            format!("unconfirmed: the provider may still take {set} {}, over for {long}", numbers.join(", "))
         }
-        "stale-review" => format!("a review was due on {}{}", day(&row["review_by"]), away(&row["review_by"])),
-        "no-profile" => format!("its profile {} does not exist any more", of(&row["profile"])),
+        "stale-review" => format!("stale review: was due on {}{}", day(&row["review_by"]), away(&row["review_by"])),
+        "no-profile" => format!("no profile: {} does not exist any more", of(&row["profile"])),
         other => clean(other).replace('-', " "),
     })
 }

@@ -6,6 +6,8 @@ use crate::cli::paint::Paint;
 
 /// Widest a column gets where nobody says how wide all may be; longer lines go on below.
 const WIDEST: usize = 52;
+/// A first column as narrow as this holds marks.
+const MARK: usize = 8;
 /// Between two columns.
 const GAP: usize = 2;
 
@@ -45,6 +47,11 @@ pub fn render(sheet: &Sheet, paint: Paint, columns: Option<usize>) -> String {
     out
 }
 
+/// What a row begins with: a mark in colour, or a name that stands out.
+fn marked(paint: Paint, grade: Grade, text: &str, width: usize) -> String {
+    if width <= MARK { painted(paint, grade, text) } else { paint.bold(text) }
+}
+
 fn painted(paint: Paint, grade: Grade, text: impl std::fmt::Display) -> String {
     match grade {
         Grade::Now => paint.alarm(text),
@@ -64,11 +71,10 @@ fn widths(table: &Table, width: usize) -> Option<Vec<usize>> {
     let mut widths: Vec<usize> = (0..table.columns.len()).map(widest).collect();
     let gaps = GAP * widths.len().saturating_sub(1);
     let steps = [
-        (&[Kind::Said, Kind::Listed][..], 40),
+        (&[Kind::Said, Kind::Listed][..], 50),
         (&[Kind::Aside], 24),
-        (&[Kind::Head], 30),
-        (&[Kind::Said, Kind::Listed], 30),
-        (&[Kind::Aside, Kind::Head], 20),
+        (&[Kind::Head], 28),
+        (&[Kind::Said, Kind::Listed], 40),
     ];
     for (kinds, least) in steps {
         for _ in 0..widths.len() {
@@ -93,7 +99,10 @@ fn aligned(table: &Table, widths: &[usize], paint: Paint, out: &mut String) {
             let text = line(&cells, widths, table.columns);
             // The first column carries the colour: what it says in words is said without it as well.
             match cells.first().filter(|first| !first.is_empty() && *grade != Grade::Fine) {
-                Some(first) => out.push_str(&format!("{}{}", painted(paint, *grade, first), &text[first.len()..])),
+                Some(first) => {
+                    let mark = marked(paint, *grade, first, widths[0]);
+                    out.push_str(&format!("{mark}{}", &text[first.len()..]));
+                }
                 None => out.push_str(&text),
             }
             out.push('\n');
@@ -136,7 +145,7 @@ fn stacked(table: &Table, width: usize, paint: Paint, out: &mut String) {
     let first = table.rows.iter().filter_map(|row| row.cells.get(*heads.first()?)?.first());
     let first = first.map(|text| text.chars().count()).max().unwrap_or(0);
     // Below a short mark, else just set in.
-    let indent = if heads.len() > 1 && first <= 8 { first + GAP } else { GAP };
+    let indent = if heads.len() > 1 && first <= MARK { first + GAP } else { GAP };
     for row in &table.rows {
         let said =
             |at: usize| row.cells.get(at).into_iter().flatten().filter(|text| !matches!(text.as_str(), "" | "–"));
@@ -147,7 +156,11 @@ fn stacked(table: &Table, width: usize, paint: Paint, out: &mut String) {
         let name = name.trim_end();
         let begin = mark.len();
         let rest = hanging(name[begin..].trim_start(), width.saturating_sub(begin + space), begin + space);
-        let mark = if row.grade == Grade::Fine { paint.bold(mark) } else { painted(paint, row.grade, mark) };
+        let mark = match row.grade {
+            Grade::Fine => paint.bold(mark),
+            grade => marked(paint, grade, mark, first),
+        };
+        let rest = if rest.is_empty() { rest } else { paint.bold(rest) };
         out.push_str(&format!("{mark}{}{rest}\n", " ".repeat(space)));
         let mut put = |text: &str| {
             let text = hanging(text, width.saturating_sub(indent + GAP), indent + GAP);
@@ -214,7 +227,7 @@ mod tests {
             " ".repeat(51),
         );
         assert_eq!(text, wanted);
-        for columns in [71, 85, 86, 200] {
+        for columns in [74, 85, 86, 200] {
             let text = render(&sheet(), Paint::new(false), Some(columns));
             assert!(text.contains("STATE    ACCOUNT"), "{columns}: {text}");
             assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
