@@ -116,8 +116,7 @@ fn a_code_is_shown_again_until_somebody_says_what_came_of_it() {
         .says(&format!("Type it as   {}", mine[0]))
         .says("https://github.com/login")
         .says("As           acme-owner");
-    let first =
-        first.says("Remaining    5 codes").says("code 1 of set 1").says("new codes from the provider, stored by");
+    let first = first.says("Remaining    5 codes").says("code 1 of set 1").says("new codes, stored by");
     let framed: String = first.out.lines().filter(|line| line.contains('│')).collect::<Vec<_>>().join(" ");
     let (left, right) = spaced.split_at(10);
     assert!(framed.contains(left.trim()) && framed.contains(right.trim()), "{framed}");
@@ -310,14 +309,14 @@ fn what_is_missing_is_asked_for() {
             Console::new(Box::new(out.clone()), Box::new(err.clone()), Some(Box::new(Cursor::new(typed))));
         let random = SeededRandom::new(time);
         let now = Timestamp::from_secs(time.try_into().unwrap());
-        let tools = Tools { environment: &environment, random: &random, now, paint: Paint::new(true) };
+        let tools = Tools { environment: &environment, random: &random, now, paint: Paint::new(true), columns: 80 };
         let ended = get(&args, &tools, &mut console).err().map(|ended| (ended.code, ended.told));
         (ended, out.text(), err.text())
     };
     let (ended, out, err) = ask(format!("phone lost\n{}\n", desk.scene.admin("alice")), now());
     assert_eq!(ended, None, "{err}");
     assert!(err.contains("Why is it needed?") && err.contains("Your assertion, a JWT"), "{err}");
-    assert!(out.contains(&codes(1, 6)[0]) && out.contains("\u{1b}[1;36m"), "{out}");
+    assert!(out.contains(&codes(1, 6)[0]) && out.contains("\u{1b}[1;35m"), "{out}");
     let reason =
         desk.scene.read("history", ACCOUNT).data()["entries"].as_array().unwrap().last().unwrap()["reason"].clone();
     assert_eq!(reason, "phone lost");

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::cli::assertion;
 use crate::cli::client::{Client, Connection, Failure, Settings, path, printable};
 use crate::cli::console::Console;
+use crate::cli::lines;
 use crate::cli::paint::Paint;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::name::AccountName;
@@ -104,9 +105,7 @@ pub fn run(args: Args) -> ExitCode {
     process::harden();
     let mut console = Console::standard();
     let environment = |name: &str| std::env::var(name).ok();
-    let paint = Paint::of_output(&environment);
-    let tools = Tools { environment: &environment, random: &OsRandom, now: SystemClock.now(), paint };
-    match get(&args, &tools, &mut console) {
+    match get(&args, &Tools::standard(&environment), &mut console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
             console.complain(&format!("sparekey get: {}", ended.told));
@@ -125,6 +124,19 @@ pub struct Tools<'a> {
     pub now: Timestamp,
     /// Colours.
     pub paint: Paint,
+    /// Columns that what is said may take.
+    pub columns: usize,
+}
+
+/// Columns that are used at most: longer lines are hard to read.
+const MOST_COLUMNS: usize = 100;
+
+impl<'a> Tools<'a> {
+    /// Those of this process.
+    pub fn standard(environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        let columns = lines::of_output().unwrap_or(MOST_COLUMNS).min(MOST_COLUMNS);
+        Tools { environment, random: &OsRandom, now: SystemClock.now(), paint: Paint::of_output(environment), columns }
+    }
 }
 
 /// Gets and shows one code.
@@ -181,7 +193,9 @@ fn look_for(client: &Client, args: &Args, account: &AccountName) -> Result<(), E
     }
     let near = near::names(client, &args.mount, account.as_str());
     let mut told = format!("there is no account {account}. Nothing was asked for.");
-    if !near.is_empty() {
+    if near.is_empty() {
+        told.push_str(&format!("\nSee what there is with\n  bao list {}/accounts", args.mount.trim_matches('/')));
+    } else {
         told.push_str("\nDid you mean:");
         near.iter().for_each(|name| told.push_str(&format!("\n  sparekey get {}", printable(name))));
     }
@@ -219,9 +233,8 @@ fn begin(
 ) -> Result<Pending, Ended> {
     let reason = match &args.reason {
         Some(reason) => Some(reason.clone()),
-        None if console.can_ask() => {
-            console.ask(&format!("A code of {account}. Why is it needed? (stays in the history; no code in it)\n> "))
-        }
+        None if console.can_ask() => console
+            .ask(&format!("A code of {account}.\nWhy is it needed? (It stays in the history; put no code in it.)\n> ")),
         None => None,
     };
     let key = args.idempotency_key.clone();

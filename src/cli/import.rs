@@ -187,7 +187,7 @@ fn one(
     }
     let (count, used) = (found.file.codes.len(), found.file.used.len());
     let mut row = Row { task: task.clone(), count, used, became: Became::Understood, warnings: Vec::new() };
-    let say = |console: &mut Console, line: &str| if args.json { console.complain(line) } else { console.say(line) };
+    let say = |console: &mut Console, line: &str| if args.json { console.complain(line) } else { console.tell(line) };
     say(console, &show::understood(&found.file, &found.place));
     let Some((client, jwt)) = sending else {
         say(console, "Nothing was sent (--dry-run).");
@@ -203,7 +203,10 @@ fn one(
     let reply = client.put(&target, body).and_then(|reply| reply.success(client.settings()));
     let reply =
         reply.map_err(|failure| if failure.outcome_unknown() { show::unknown(&failure, &key) } else { failure })?;
-    say(console, &show::stored(&reply, args, &task));
+    let stored = show::stored(&reply, args, &task);
+    let (first, rest) = stored.split_once('\n').unwrap_or((&stored, ""));
+    let first = if args.json { first.to_owned() } else { console.paint().bold(first) };
+    say(console, &format!("{first}\n{rest}"));
     if args.json {
         row.became = Became::Stored(reply.data().get("generation").and_then(Value::as_u64).unwrap_or_default());
         row.warnings = reply.warnings().iter().map(|warning| crate::cli::client::printable(warning)).collect();

@@ -17,6 +17,7 @@ pub mod dev;
 pub mod export;
 pub mod get;
 pub mod import;
+pub mod lines;
 mod offline;
 pub mod outcome;
 pub mod paint;

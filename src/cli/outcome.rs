@@ -11,12 +11,11 @@ use crate::cli::client::{Client, Connection, Failure, Settings, path, printable}
 use crate::cli::console::Console;
 use crate::cli::get::Tools;
 use crate::cli::get::pending::{Memory, Pending};
-use crate::cli::get::show::wrapped;
-use crate::cli::paint::Paint;
-use crate::clock::{Clock, SystemClock};
+use crate::cli::get::show::{clock, span};
+use crate::cli::lines::hanging;
 use crate::domain::name::AccountName;
+use crate::domain::time::Timestamp;
 use crate::process;
-use crate::random::OsRandom;
 
 const EXAMPLES: &str = "Examples:
   After sparekey get, which remembered which code it was:
@@ -82,9 +81,7 @@ pub fn run(args: Args) -> ExitCode {
     process::harden();
     let mut console = Console::standard();
     let environment = |name: &str| std::env::var(name).ok();
-    let paint = Paint::of_output(&environment);
-    let tools = Tools { environment: &environment, random: &OsRandom, now: SystemClock.now(), paint };
-    match outcome(&args, &tools, &mut console) {
+    match outcome(&args, &Tools::standard(&environment), &mut console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             console.complain(&format!("sparekey outcome: {failure}"));
@@ -166,11 +163,34 @@ pub fn outcome(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<
         What::Refused => paint.alarm(format!("ALARM: the provider refused code {slot} of {account}.")),
     };
     let next = data.get("next").and_then(Value::as_str).map(printable).unwrap_or_default();
-    console.say(&format!("{noted}\n\nNow: {}", wrapped(&next, 76, "     ")));
+    console.say(&format!("{noted}\n\nNow: {}", steps(&with_times(&next, tools.now), args.outcome, tools.columns)));
     for warning in reply.warnings() {
-        console.say(&format!("{} {}", paint.warn("Note:"), printable(warning)));
+        console.tell(&format!("Note: {}", printable(warning)));
     }
     Ok(())
+}
+
+/// What to do, one step below the other where there is an alarm.
+fn steps(next: &str, what: What, columns: usize) -> String {
+    let (why, list) = match next.split_once(": ") {
+        Some(parts) if what == What::Refused => parts,
+        _ => return hanging(next, columns.saturating_sub(5), 5),
+    };
+    let step = |(at, step): (usize, &str)| {
+        let step = step.strip_prefix("then ").unwrap_or(step);
+        format!("\n  {}. {}", at + 1, hanging(step, columns.saturating_sub(5), 5))
+    };
+    format!("{why}:{}", list.split(", ").enumerate().map(step).collect::<String>())
+}
+
+/// `text` with times as people read them, and how far they are.
+fn with_times(text: &str, now: Timestamp) -> String {
+    let word = |word: &str| match word.strip_prefix("20").and_then(|_| Timestamp::parse(word)) {
+        Some(at) if at > now => format!("{} (in {})", clock(at), span(at.since(now))),
+        Some(at) => format!("{} (over)", clock(at)),
+        None => word.to_owned(),
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Which code is meant.

@@ -22,21 +22,25 @@ impl Paint {
     pub fn bold(self, text: impl Display) -> String {
         self.wrap("1", text)
     }
-    /// A digit of a code, told from a letter.
+    /// A digit of a code, told from a letter. Magenta reads on dark and on light.
     pub fn digit(self, text: impl Display) -> String {
-        self.wrap("1;36", text)
+        self.wrap("1;35", text)
     }
     /// Steps back.
     pub fn dim(self, text: impl Display) -> String {
         self.wrap("2", text)
     }
-    /// Wants attention.
-    pub fn warn(self, text: impl Display) -> String {
-        self.wrap("1;33", text)
+    /// All is well.
+    pub fn good(self, text: impl Display) -> String {
+        self.wrap("1;32", text)
     }
-    /// An alarm.
+    /// Wants attention: black on yellow, because yellow alone cannot be read on white.
+    pub fn warn(self, text: impl Display) -> String {
+        self.wrap("30;43", text)
+    }
+    /// An alarm: white on red.
     pub fn alarm(self, text: impl Display) -> String {
-        self.wrap("1;31", text)
+        self.wrap("1;37;41", text)
     }
     fn wrap(self, style: &str, text: impl Display) -> String {
         if self.0 { format!("\u{1b}[{style}m{text}\u{1b}[0m") } else { text.to_string() }

@@ -1,6 +1,5 @@
 //! `sparekey report`: how accounts stand, who did what, who could; for a terminal, a spreadsheet, a program or paper.
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +7,8 @@ use clap::Subcommand;
 
 use crate::cli::client::{Client, Connection, Failure, Settings};
 use crate::cli::console::Console;
+use crate::cli::lines;
+use crate::cli::paint::Paint;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::time::Timestamp;
 use crate::engine::report::csv::Columns;
@@ -144,8 +145,10 @@ pub struct Surroundings<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// The time, for windows that are told as "7d".
     pub now: Timestamp,
-    /// Whether what is said may have colours.
-    pub colour: bool,
+    /// Colours.
+    pub paint: Paint,
+    /// Columns of the terminal that reads this, if one does.
+    pub columns: Option<usize>,
 }
 
 /// What a report collects from the rows of all pages; what it holds is bounded.
@@ -166,10 +169,8 @@ trait Collect {
 pub fn run(args: Args) -> ExitCode {
     let mut console = Console::standard();
     let environment = |name: &str| std::env::var(name).ok();
-    let dull = environment("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || environment("TERM").is_some_and(|term| term == "dumb");
-    let around =
-        Surroundings { environment: &environment, now: SystemClock.now(), colour: io::stdout().is_terminal() && !dull };
+    let (paint, columns) = (Paint::of_output(&environment), lines::of_output());
+    let around = Surroundings { environment: &environment, now: SystemClock.now(), paint, columns };
     match report(&args, &around, &mut console) {
         Ok(false) => ExitCode::SUCCESS,
         Ok(true) => ExitCode::from(3),
@@ -215,7 +216,7 @@ pub fn report(args: &Args, around: &Surroundings<'_>, console: &mut Console) -> 
         let mut sheet = collect.sheet();
         sheet.place = format!("{} ({})", client.settings().address(), common.mount.trim_matches('/'));
         match &common.html {
-            None => console.say(terminal::render(&sheet, around.colour).trim_end()),
+            None => console.say(terminal::render(&sheet, around.paint, around.columns).trim_end()),
             Some(file) => {
                 html::write(file, &html::render(&sheet))?;
                 console.say(&format!("Wrote {}: {}", file.display(), sheet.summary()));

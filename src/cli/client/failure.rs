@@ -135,22 +135,19 @@ pub(super) fn of_reply(settings: &Settings, reply: &Reply) -> Failure {
     let at = settings.address();
     let errors = super::printable(&reply.errors().join("; "));
     let told = if errors.is_empty() { format!("status {}", reply.status()) } else { errors };
-    Failure::refused(match reply.status() {
+    // The id is for whoever looks into the audit log: it stands behind what the reader is to do.
+    let (told, request) = match told.strip_suffix(')').and_then(|told| told.rsplit_once(" (request ")) {
+        Some((told, id)) if !id.contains(' ') => (told.to_owned(), format!(" (request {id})")),
+        _ => (told, String::new()),
+    };
+    let sentence = match reply.status() {
         300..=399 => match &reply.location {
             Some(place) => {
                 format!("{at} points to {}. Use that server's address with --address", super::printable(place))
             }
             None => format!("{at} answered with a redirect to nowhere (status {}). Check --address", reply.status()),
         },
-        401 | 403 => {
-            let token = match settings.token_origin() {
-                Some(origin) => {
-                    format!("a token from {origin} was sent along: if it is an old one, unset it or log in again")
-                }
-                None => "no token was sent: a vault that mounts the engine wants one (BAO_TOKEN)".to_owned(),
-            };
-            format!("refused: {told}. Check role and JWT; {token}")
-        }
+        401 | 403 => format!("refused: {told}. {}", way_in(settings, &told)),
         404 if told == "status 404" => {
             format!("{at} has no such path. Check the mount (--mount) and the address")
         }
@@ -169,7 +166,25 @@ pub(super) fn of_reply(settings: &Settings, reply: &Reply) -> Failure {
             format!("{at} speaks TLS. Write https:// in --address or BAO_ADDR")
         }
         _ => format!("refused: {told}"),
-    })
+    };
+    Failure::refused(format!("{sentence}{request}"))
+}
+
+/// What somebody who is not let in should look at: the first word says which layer refused.
+fn way_in(settings: &Settings, told: &str) -> String {
+    let layer = told.split(": ").next().unwrap_or_default();
+    match (layer, settings.token_origin()) {
+        ("role", _) if told.ends_with("(field reason)") => "Say why with --reason".to_owned(),
+        ("role", _) if told.ends_with("(field ticket)") => "Name it with --ticket".to_owned(),
+        ("role", _) => "Is it the right role (--role), and the JWT of the right person?".to_owned(),
+        ("assertion", _) => "Get a fresh JWT for this role, and say where it is (--jwt-file)".to_owned(),
+        (_, Some(origin)) => format!(
+            "Check role and JWT; a token from {origin} was sent along: if it is an old one, unset it or log in again"
+        ),
+        (_, None) => {
+            "Check role and JWT; no token was sent: a vault that mounts the engine wants one (BAO_TOKEN)".to_owned()
+        }
+    }
 }
 
 /// The first error of type `T` among `error` and its causes. An I/O error hides the one it carries from `source`.

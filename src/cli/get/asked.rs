@@ -9,6 +9,7 @@ use super::show::{self, Around};
 use super::{Args, Ended, Tools};
 use crate::cli::client::{Client, Failure, Reply};
 use crate::cli::console::Console;
+use crate::cli::lines;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -129,7 +130,7 @@ impl Asked<'_> {
             warnings: reply.warnings(),
             now: self.tools.now,
         };
-        console.say(&show::page(&code, &around, self.tools.paint));
+        console.say(&show::page(&code, &around, self.tools.paint, self.tools.columns));
         Ok(())
     }
     fn show_wrapped(&self, reply: &Reply, token: &str, console: &mut Console) -> Result<(), Ended> {
@@ -139,10 +140,14 @@ impl Asked<'_> {
             console.say(&with_code(&all, "wrapping_token", token)?);
             return Ok(());
         }
+        let columns = self.tools.columns.saturating_sub(2);
+        let said = format!(
+            "A code of {} is used up and waits, wrapped, for {ttl} seconds. Whoever has this token gets it, once:",
+            self.pending.account
+        );
         console.say(&format!(
-            "\n  A code of {} is used up and waits, wrapped, for {ttl} seconds. Whoever has this token gets it, once:\n\n    {}\n\n  \
-             Get it with    bao unwrap {token}\n",
-            self.pending.account,
+            "\n  {}\n\n    {}\n\n  Get it with\n    bao unwrap {token}\n",
+            lines::hanging(&said, columns, 2),
             self.tools.paint.bold(token)
         ));
         Ok(())

@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::cli::client::printable;
+use crate::cli::lines::hanging;
 use crate::cli::paint::Paint;
 use crate::domain::time::Timestamp;
 
-/// Columns that the code may take.
-const WIDTH: usize = 60;
+/// Most columns that the code in its frame takes.
+const WIDTH: usize = 70;
 
 /// What is shown around a code.
 pub struct Around<'a> {
@@ -26,8 +27,8 @@ pub struct Around<'a> {
     pub now: Timestamp,
 }
 
-/// The whole page. It holds the code.
-pub fn page(code: &str, around: &Around<'_>, paint: Paint) -> Zeroizing<String> {
+/// The whole page, at most so many columns wide. It holds the code.
+pub fn page(code: &str, around: &Around<'_>, paint: Paint, columns: usize) -> Zeroizing<String> {
     // Room from the start, so that no copy of the code stays behind.
     let mut out = Zeroizing::new(String::with_capacity(16 * 1024));
     let text =
@@ -37,28 +38,33 @@ pub fn page(code: &str, around: &Around<'_>, paint: Paint) -> Zeroizing<String> 
         out.push_str(text);
         out.push('\n');
     };
+    let fact = |name: &str, text: &str| format!("  {name:<13}{}", hanging(text, columns.saturating_sub(15), 15));
     line("");
     line(&format!("  {}", paint.bold(around.account)));
     if around.data.get("repeat").and_then(Value::as_bool) == Some(true) {
-        line(&format!("  {}", paint.dim("the same code as before; asking again costs nothing")));
+        line("  the same code as before; asking again costs nothing");
     }
     line("");
-    for row in &*large(code, paint) {
+    for row in &*large(code, paint, columns.min(WIDTH)) {
         line(row);
     }
     line("");
-    line(&format!("  Type it as   {code}"));
+    line(&format!("  Type it as   {}", paint.bold(code)));
     if let Some(hint) = look_alikes(code) {
-        line(&format!("               {}", paint.dim(hint)));
+        line(&fact("", &hint));
     }
     if let Some(url) = text("login_url") {
-        line(&format!("  Log in at    {url}"));
+        line(&fact("Log in at", &url));
     }
     if let Some(name) = text("login_name") {
-        line(&format!("  As           {name}"));
+        line(&fact("As", &name));
     }
+    line("");
     if let (Some(slot), Some(generation)) = (number("slot"), number("generation")) {
-        line(&format!("  This is      code {slot} of set {generation}; it is used up now, whether you use it or not"));
+        line(&fact(
+            "This is",
+            &format!("code {slot} of set {generation}; it is used up now, whether you use it or not"),
+        ));
     }
     let left = number("remaining");
     // The server warns of the same two things that stand here anyway.
@@ -72,46 +78,34 @@ pub fn page(code: &str, around: &Around<'_>, paint: Paint) -> Zeroizing<String> 
         None => {}
     }
     if let Some(by) = text("regenerate_by") {
-        line(&format!("  Owed         new codes from the provider, stored {}", due(&by, around.now, paint)));
+        line(&fact("Owed", &format!("new codes, stored {}", due(&by, around.now))));
     }
     for warning in around.warnings.iter().filter(|warning| !low(warning)) {
-        line(&format!("  Note         {}", paint.warn(printable(warning))));
+        line(&fact("Note", &printable(warning)));
     }
     line("");
-    line("  When you have tried it, say what came of it:");
-    let (account, flags) = (around.account, around.flags);
-    line(&format!("    sparekey outcome {account} worked{flags}"));
-    line(&format!("    sparekey outcome {account} refused{flags}    if the provider did not take it"));
+    line(&format!("  {}", paint.bold("When you have tried it, say what came of it:")));
+    let outcomes = [("worked", "it worked"), ("refused", "it was refused"), ("unused", "not tried")];
+    let command = |what: &str| format!("sparekey outcome {} {what}{}", around.account, around.flags);
+    // A command that is broken cannot be copied.
+    let beside = outcomes.iter().all(|(what, _)| 21 + command(what).chars().count() <= columns);
+    for (what, said) in outcomes {
+        match beside {
+            true => line(&format!("    {said:<17}{}", command(what))),
+            false => line(&format!("    {said}:\n      {}", command(what))),
+        }
+    }
     out
 }
 
-/// `by 2026-07-02 03:12 UTC, in 23 h 59 min`.
-pub fn due(by: &str, now: Timestamp, paint: Paint) -> String {
+/// `by 2026-07-02 03:12 UTC (in 23 h 59 min)`.
+pub fn due(by: &str, now: Timestamp) -> String {
     let Some(at) = Timestamp::parse(by) else { return format!("by {by}") };
     let when = clock(at);
     if at <= now {
-        return paint.alarm(format!("since {when}: overdue"));
+        return format!("by {when}: OVERDUE since {}", span(now.since(at)));
     }
-    format!("by {when}, in {}", span(at.since(now)))
-}
-
-/// `text` in lines of at most so many columns, the second and later ones indented.
-pub fn wrapped(text: &str, columns: usize, indent: &str) -> String {
-    let (mut out, mut used) = (String::with_capacity(text.len() + 64), 0);
-    for word in text.split(' ') {
-        let width = word.chars().count();
-        if used > 0 && used + 1 + width > columns {
-            out.push('\n');
-            out.push_str(indent);
-            used = 0;
-        } else if used > 0 {
-            out.push(' ');
-            used += 1;
-        }
-        out.push_str(word);
-        used += width;
-    }
-    out
+    format!("by {when} (in {})", span(at.since(now)))
 }
 
 /// `2026-07-02 03:12 UTC`.
@@ -123,7 +117,8 @@ pub fn clock(at: Timestamp) -> String {
     }
 }
 
-fn span(time: Duration) -> String {
+/// `23 h 59 min`.
+pub fn span(time: Duration) -> String {
     let minutes = time.as_secs() / 60;
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
         (0, 0, minutes) => format!("{minutes} min"),
@@ -133,7 +128,7 @@ fn span(time: Duration) -> String {
 }
 
 /// The code in a frame, its characters apart, in groups: rows of text.
-fn large(code: &str, paint: Paint) -> Zeroizing<Vec<String>> {
+fn large(code: &str, paint: Paint, columns: usize) -> Zeroizing<Vec<String>> {
     let groups = groups(code);
     let mut rows: Vec<(usize, String)> = Vec::new();
     for group in groups.iter() {
@@ -143,7 +138,7 @@ fn large(code: &str, paint: Paint) -> Zeroizing<Vec<String>> {
             group.chars().map(|c| if c.is_ascii_digit() { paint.digit(c) } else { paint.bold(c) }).collect();
         let spaced = spaced.join(" ");
         match rows.last_mut() {
-            Some((used, row)) if *used + 4 + width <= WIDTH => {
+            Some((used, row)) if *used + 4 + width + 12 <= columns => {
                 *used += 4 + width;
                 row.push_str("    ");
                 row.push_str(&spaced);
@@ -192,6 +187,10 @@ fn look_alikes(code: &str) -> Option<String> {
         ('l', "l is a small L"),
         ('I', "I is a capital i"),
     ];
+    // Among digits alone nothing is taken for a letter.
+    if code.chars().all(|c| c.is_ascii_digit() || c == '-' || c.is_whitespace()) {
+        return None;
+    }
     let found: Vec<&str> = told.iter().filter(|(c, _)| code.contains(*c)).map(|(_, told)| *told).collect();
     (!found.is_empty()).then(|| found.join(", "))
 }
@@ -218,11 +217,11 @@ mod tests {
     fn the_frame_is_straight_with_and_without_colours() {
         let long = "x".repeat(64);
         for code in ["abcde-12345", "7KQ2-9M2P-XW4T-B8HD", "ü-ß", &long] {
-            let rows = large(code, Paint::new(false));
+            let rows = large(code, Paint::new(false), WIDTH);
             let width = rows[0].chars().count();
             assert!(rows.iter().all(|row| row.chars().count() == width), "{rows:?}");
-            assert!(width <= WIDTH + 16, "{width}");
-            let painted = large(code, Paint::new(true));
+            assert!(width <= WIDTH, "{width}");
+            let painted = large(code, Paint::new(true), WIDTH);
             let plain = |row: &String| {
                 let mut plain = String::new();
                 let mut rest = row.as_str();
@@ -239,9 +238,9 @@ mod tests {
     #[test]
     fn times_are_told_from_now() {
         let now = Timestamp::parse("2026-07-01T03:12:00Z").unwrap();
-        let due = |by: &str| due(by, now, Paint::new(false));
-        assert_eq!(due("2026-07-02T03:12:00.000Z"), "by 2026-07-02 03:12 UTC, in 1 d 0 h");
-        assert_eq!(due("2026-07-01T05:02:00.000Z"), "by 2026-07-01 05:02 UTC, in 1 h 50 min");
-        assert_eq!(due("2026-07-01T03:00:00.000Z"), "since 2026-07-01 03:00 UTC: overdue");
+        let due = |by: &str| due(by, now);
+        assert_eq!(due("2026-07-02T03:12:00.000Z"), "by 2026-07-02 03:12 UTC (in 1 d 0 h)");
+        assert_eq!(due("2026-07-01T05:02:00.000Z"), "by 2026-07-01 05:02 UTC (in 1 h 50 min)");
+        assert_eq!(due("2026-07-01T03:00:00.000Z"), "by 2026-07-01 03:00 UTC: OVERDUE since 12 min");
     }
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::codes::Reader;
 use super::journal::{Earlier, Journal};
 use super::report::{self, Became, Row};
+use super::show::{accounts_named, codes_named};
 use super::task::Task;
 use super::{Args, body, made_up_key, sending, source};
 use crate::cli::client::{Client, Failure, path, printable};
@@ -33,7 +34,7 @@ pub(super) fn import(
         for row in &rows {
             speak(args, console, &row.said());
         }
-        speak(args, console, &format!("{} accounts. Nothing was sent (--dry-run).", rows.len()));
+        speak(args, console, &format!("{}. Nothing was sent (--dry-run).", accounts_named(rows.len())));
         if args.json {
             console.say(&report::json(&rows, None));
         }
@@ -46,7 +47,7 @@ pub(super) fn import(
     if args.json {
         console.say(&report::json(&rows, Some(&place)));
     } else {
-        console.say(&report::summary(&rows, &place, &args.mount));
+        console.tell(&report::summary(&rows, &place, &args.mount));
     }
     stopped?;
     match rows.iter().filter(|row| matches!(row.became, Became::Refused(_))).count() {
@@ -86,8 +87,9 @@ fn confirm(args: &Args, rows: &[Row], client: &Client, console: &mut Console) ->
     }
     let codes: usize = rows.iter().map(|row| row.count).sum();
     let question = format!(
-        "Store {codes} codes of {} accounts at {} ({})? [y/N] ",
-        rows.len(),
+        "Store {} of {} at {} ({})? [y/N] ",
+        codes_named(codes),
+        accounts_named(rows.len()),
         client.settings().address(),
         args.mount
     );
@@ -177,7 +179,7 @@ impl Sending<'_> {
 
 /// Prose goes where it does not disturb a report in JSON.
 fn speak(args: &Args, console: &mut Console, line: &str) {
-    if args.json { console.complain(line) } else { console.say(line) }
+    if args.json { console.complain(line) } else { console.tell(line) }
 }
 
 /// `team.csv.journal` beside `team.csv`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::show::{codes_named, source_named};
+use super::show::{accounts_named, codes_named, source_named};
 use super::task::Task;
 
 /// How many lines of one kind a person is shown.
@@ -100,7 +100,7 @@ pub(super) fn summary(rows: &[Row], journal: &Path, mount: &str) -> String {
         (of(|became| matches!(became, Became::NotSent)), "not sent"),
     ];
     counts.extend(others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
-    let mut said = vec![format!("Of {} accounts: {}.", rows.len(), counts.join(", "))];
+    let mut said = vec![format!("Of {}: {}.", accounts_named(rows.len()), counts.join(", "))];
     let open: Vec<&Row> =
         rows.iter().filter(|row| matches!(row.became, Became::Refused(_) | Became::Unknown(_))).collect();
     for row in open.iter().take(SHOWN) {
@@ -110,12 +110,23 @@ pub(super) fn summary(rows: &[Row], journal: &Path, mount: &str) -> String {
     if open.len() > SHOWN {
         said.push(format!("  … and {} more (--json has them all)", open.len() - SHOWN));
     }
-    let warned: Vec<&Row> = rows.iter().filter(|row| !row.warnings.is_empty()).collect();
-    for row in warned.iter().take(SHOWN) {
-        said.push(format!("  Warning, {}: {}", row.task.account, row.warnings.join("; ")));
+    // The same warning for many is said once.
+    let mut warned: Vec<(String, Vec<&str>)> = Vec::new();
+    for row in rows.iter().filter(|row| !row.warnings.is_empty()) {
+        let (said, account) = (row.warnings.join("; "), row.task.account.as_str());
+        match warned.iter_mut().find(|(same, _)| *same == said) {
+            Some((_, accounts)) => accounts.push(account),
+            None => warned.push((said, vec![account])),
+        }
+    }
+    for (warning, accounts) in warned.iter().take(SHOWN) {
+        said.push(match accounts.as_slice() {
+            [account] => format!("  Warning, {account}: {warning}"),
+            several => format!("  Warning, {}: {warning}", accounts_named(several.len())),
+        });
     }
     if warned.len() > SHOWN {
-        said.push(format!("  … and warnings for {} more (--json has them all)", warned.len() - SHOWN));
+        said.push(format!("  … and {} other warnings (--json has them all)", warned.len() - SHOWN));
     }
     let finished = rows.iter().all(|row| matches!(row.became, Became::Stored(_) | Became::StoredBefore(_)));
     said.push(if finished {

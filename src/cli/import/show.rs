@@ -15,6 +15,11 @@ pub(super) fn codes_named(count: usize) -> String {
     if count == 1 { "1 code".to_owned() } else { format!("{count} codes") }
 }
 
+/// `1 account`, `16 accounts`.
+pub(super) fn accounts_named(count: usize) -> String {
+    if count == 1 { "1 account".to_owned() } else { format!("{count} accounts") }
+}
+
 /// What was understood of the file.
 pub(super) fn understood(file: &CodeFile, place: &str) -> String {
     let shape = match file.shapes.as_slice() {
@@ -117,9 +122,9 @@ pub(super) fn unknown(failure: &Failure, key: &str) -> Failure {
 /// The file is deleted, and what that does not do.
 pub(super) fn removed(name: &Path) -> String {
     format!(
-        "Deleted {}. Deleting a file does not reach everything: backups and snapshots made before, the file system's journal,\n\
-         the old blocks of an SSD, cloud folders that were in step, and the browser's list of downloads may still hold it.\n\
-         Where that matters, let the provider make new codes and import those.",
+        "Deleted {}.\nDeleting a file does not reach everything: backups and snapshots made before, the file system's journal, the old \
+         blocks of an SSD, cloud folders that were in step, and the browser's list of downloads may still hold it. Where that \
+         matters, let the provider make new codes and import those.",
         name.display()
     )
 }

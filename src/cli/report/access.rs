@@ -6,13 +6,27 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Collect;
-use super::sheet::{Grade, Row, Sheet, Table, Worst};
+use super::sheet::{Column, Grade, Kind, Row, Sheet, Table, Worst};
 use super::text::{clean, counted, day, of, when};
 
 /// Most roles that are explained.
 const MOST_ROLES: usize = 1000;
 /// Most people named in a row.
 const MOST_PEOPLE: usize = 8;
+
+const WAYS: &[Column] = &[
+    Column::new("ACCOUNT", Kind::Head),
+    Column::new("ROLES THAT COULD", Kind::Listed),
+    Column::new("WHO DID", Kind::Listed),
+    Column::new("REVIEW", Kind::Listed),
+    Column::new("OWNER", Kind::Aside),
+];
+const ROLES: &[Column] = &[
+    Column::new("ROLE", Kind::Head),
+    Column::new("WHO", Kind::Listed),
+    Column::new("ISSUERS", Kind::Aside),
+    Column::new("ACCOUNTS", Kind::Listed),
+];
 
 /// Collects the accounts whose review is due first, then those with most visits.
 pub struct Ways {
@@ -95,14 +109,14 @@ impl Collect for Ways {
             tables: vec![
                 Table {
                     heading: "Who could, who did".to_owned(),
-                    columns: &["ACCOUNT", "ROLES THAT COULD", "WHO DID", "REVIEW", "OWNER"],
+                    columns: WAYS,
                     rows,
                     left_out,
                     none: "There is no account.",
                 },
                 Table {
                     heading: "Whom these roles let in".to_owned(),
-                    columns: &["ROLE", "WHO", "ISSUERS", "ACCOUNTS"],
+                    columns: ROLES,
                     rows: self.roles.into_values().collect(),
                     left_out: 0,
                     none: "No role may retrieve a code.",

@@ -20,12 +20,45 @@ pub struct Row {
     pub cells: Vec<Vec<String>>,
 }
 
+/// A column: its name, and what stands in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// What it is called.
+    pub name: &'static str,
+    /// What stands in it.
+    pub kind: Kind,
+}
+
+/// What stands in a column. It decides what gets narrow first, and how a row reads where no table fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What the row is about.
+    Head,
+    /// A number.
+    Number,
+    /// Sentences that need no name.
+    Said,
+    /// Several things that need the column's name.
+    Listed,
+    /// A word or two that need the column's name.
+    Aside,
+    /// Something to be copied: never broken.
+    Exact,
+}
+
+impl Column {
+    /// A column.
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Column { name, kind }
+    }
+}
+
 /// A table.
 pub struct Table {
     /// What it is.
     pub heading: String,
-    /// Names of its columns; those that begin with `#` hold numbers.
-    pub columns: &'static [&'static str],
+    /// Its columns.
+    pub columns: &'static [Column],
     /// Its rows.
     pub rows: Vec<Row>,
     /// How many there are that are not shown.

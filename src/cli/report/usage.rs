@@ -6,11 +6,28 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Collect;
-use super::sheet::{Grade, Row, Sheet, Table, Worst};
+use super::sheet::{Column, Grade, Kind, Row, Sheet, Table, Worst};
 use super::text::{counted, of, when};
 
 /// Most people that are told apart; acts of further ones are summed up together.
 const MOST_PEOPLE: usize = 10_000;
+
+const PEOPLE: &[Column] = &[
+    Column::new("SUBJECT", Kind::Head),
+    Column::new("ROLE", Kind::Aside),
+    Column::new("CODES", Kind::Number),
+    Column::new("ACTS", Kind::Said),
+    Column::new("LAST (UTC)", Kind::Aside),
+];
+const LATEST: &[Column] = &[
+    Column::new("AT (UTC)", Kind::Head),
+    Column::new("ACCOUNT", Kind::Head),
+    Column::new("ACT", Kind::Aside),
+    Column::new("SET/SLOT", Kind::Aside),
+    Column::new("SUBJECT", Kind::Said),
+    Column::new("ROLE", Kind::Aside),
+    Column::new("REQUEST", Kind::Exact),
+];
 
 /// What one subject did under one role.
 #[derive(Default)]
@@ -120,14 +137,14 @@ impl Collect for Acts {
             tables: vec![
                 Table {
                     heading: "Who did what".to_owned(),
-                    columns: &["SUBJECT", "ROLE", "#CODES", "ACTS", "LAST (UTC)"],
+                    columns: PEOPLE,
                     rows,
                     left_out,
                     none: "Nobody did anything.",
                 },
                 Table {
                     heading: "Codes given out or accepted, the latest first".to_owned(),
-                    columns: &["AT (UTC)", "ACCOUNT", "ACT", "SET/SLOT", "SUBJECT", "ROLE", "REQUEST"],
+                    columns: LATEST,
                     rows: latest,
                     left_out: more,
                     none: "No code left and none was accepted.",
