@@ -23,6 +23,7 @@ pub mod relay;
 pub mod report;
 pub mod server;
 mod signals;
+mod store;
 pub mod transfer;
 
 /// Keeps backup MFA codes under seal and lets them out one at a time, on the record.

@@ -15,8 +15,9 @@ use crate::auth::Verifier;
 use crate::auth::fetch::HttpsFetch;
 use crate::cli::console::Console;
 use crate::cli::signals::{Signal, Signals};
+use crate::cli::store;
 use crate::clock::SystemClock;
-use crate::config::{Config, Listener, StorageChoice};
+use crate::config::{Config, Listener};
 use crate::error::Error;
 use crate::host::seal::Seal;
 use crate::host::{Host, HostInfo, HostParts};
@@ -24,9 +25,6 @@ use crate::http::tls::TlsReloader;
 use crate::http::{Limits, serve};
 use crate::process;
 use crate::random::OsRandom;
-use crate::storage::Storage;
-use crate::storage::memory::Memory;
-use crate::storage::redb::Redb;
 
 mod development;
 
@@ -143,10 +141,7 @@ impl Server {
             doors.push(Door::open(listener).await?);
         }
         let random = Arc::new(OsRandom);
-        let (storage, storage_type): (Arc<dyn Storage>, _) = match &config.storage {
-            StorageChoice::Memory => (Arc::new(Memory::new()), "inmem"),
-            StorageChoice::Redb { path } => (Arc::new(Redb::open(path).map_err(Failure::new)?), "redb"),
-        };
+        let (storage, storage_type) = store::open(&config.storage).await.map_err(Failure::new)?;
         let seal = Seal::new(config.seal.load().map_err(Failure::new)?, Arc::clone(&storage), random.clone());
         let waits = seal.asks_elsewhere();
         let initialized = seal.initialized().await.map_err(|error| Failure::of("seal", &error))?;

@@ -15,12 +15,12 @@ mod step;
 
 #[path = "../support/debian.rs"]
 mod debian;
-#[path = "../support/postgres.rs"]
-#[allow(dead_code, reason = "shared with tests that use the rest of it")]
-mod postgres_server;
 #[path = "../support/fake_host.rs"]
 #[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod fake_host;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
+mod postgres_server;
 
 /// Runs every function of the suite named on every backend, each on a store of its own.
 macro_rules! on_every_backend {

@@ -30,8 +30,12 @@ fn find() -> PathBuf {
     if let Some(folder) = std::env::var_os("POSTGRES_BIN") {
         return folder.into();
     }
-    let mut versions: Vec<PathBuf> =
-        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
+    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
     versions.sort();
     if let Some(newest) = versions.into_iter().rfind(|bin| bin.join("initdb").exists()) {
         return newest;
@@ -64,8 +68,8 @@ pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| {
         // In memory where there is such a place: its fsync costs nothing, and nobody cuts this server's power.
-        let memory = Path::new("/dev/shm");
-        let mut server = Server::new_in(if memory.is_dir() { memory } else { &std::env::temp_dir() });
+        let memory = PathBuf::from("/dev/shm");
+        let mut server = Server::new_in(&if memory.is_dir() { memory } else { std::env::temp_dir() });
         server.launch(&["wal_keep_size=0", "min_wal_size=32MB", "max_wal_size=64MB"], true);
         server
     })
@@ -93,7 +97,10 @@ impl Server {
     pub fn standby(primary: &Server, name: &str) -> Self {
         let server = Self::empty(&std::env::temp_dir());
         let source = format!("host=127.0.0.1 port={} user={USER} application_name={name}", primary.port);
-        server.run("pg_basebackup", &["-D", text(&server.data()), "-d", &source, "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+        server.run(
+            "pg_basebackup",
+            &["-D", text(&server.data()), "-d", &source, "-R", "-X", "stream", "-c", "fast", "--no-sync"],
+        );
         server
     }
     fn empty(place: &Path) -> Self {
@@ -159,7 +166,22 @@ impl Server {
     pub fn sql(&self, sql: &str) -> String {
         let port = self.port.to_string();
         let output = Command::new(binaries().join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &port, "-U", USER, "-d", "postgres"])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                USER,
+                "-d",
+                "postgres",
+            ])
             .args(["-c", sql])
             .output()
             .expect("psql runs");

@@ -43,6 +43,12 @@ impl Source {
         let config = Config::load(config).map_err(|error| Failure::local(error.to_string()))?;
         let path = match &config.storage {
             StorageChoice::Redb { path } => path,
+            StorageChoice::Postgres(_) => {
+                return Err(Failure::local(
+                    "this server keeps everything in PostgreSQL: accounts move out of a redb file only, because nothing here sees \
+                     whether every node over a database has been stopped",
+                ));
+            }
             StorageChoice::Memory => {
                 return Err(Failure::local(
                     "this server keeps everything in memory: once it is stopped, nothing is left",

@@ -134,8 +134,12 @@ mod tests {
 
     #[test]
     fn what_cannot_hold_is_found_without_asking() {
-        let act =
-            Act::new(vec![put("a", Expect::Absent, 1), Write::check("b", at(2)), put("a", Expect::Absent, 3), put("c", Expect::Absent, 4)]);
+        let act = Act::new(vec![
+            put("a", Expect::Absent, 1),
+            Write::check("b", at(2)),
+            put("a", Expect::Absent, 3),
+            put("c", Expect::Absent, 4),
+        ]);
         assert_eq!(act.doomed, Some(2));
         assert_eq!(act.rows.len(), 2, "what comes after it is not asked for");
     }

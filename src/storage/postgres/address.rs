@@ -79,7 +79,9 @@ impl Address {
         let mut own = Own::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let Some((word, value)) = pair.split_once('=') else {
-                return wrong("a parameter without a value; in user and password @ : / ? # are written as %40 %3A %2F %3F %23");
+                return wrong(
+                    "a parameter without a value; in user and password @ : / ? # are written as %40 %3A %2F %3F %23",
+                );
             };
             if !KNOWN.contains(&word) {
                 return wrong(format_args!(
@@ -179,9 +181,9 @@ fn trust(value: &str) -> Result<Trust, PostgresError> {
         "require" => Ok(Trust::Require),
         "verify-ca" => Ok(Trust::VerifyCa),
         "verify-full" => Ok(Trust::VerifyFull),
-        "prefer" | "allow" => {
-            wrong("sslmode: prefer and allow go on without TLS unnoticed; say verify-full, verify-ca, require or disable")
-        }
+        "prefer" | "allow" => wrong(
+            "sslmode: prefer and allow go on without TLS unnoticed; say verify-full, verify-ca, require or disable",
+        ),
         _ => wrong("sslmode: one of verify-full, verify-ca, require, disable"),
     }
 }
@@ -208,7 +210,9 @@ fn servers(config: &Config, trust: Trust) -> Result<Vec<Server>, PostgresError> 
             Host::Tcp(name) => {
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
                 if name.is_empty() || !name.bytes().all(plain) {
-                    return wrong("a host with unusual characters; in user and password @ : / ? # are written as %40 %3A %2F %3F %23");
+                    return wrong(
+                        "a host with unusual characters; in user and password @ : / ? # are written as %40 %3A %2F %3F %23",
+                    );
                 }
                 one.host(name);
                 format!("{name}:{port}")
@@ -269,5 +273,5 @@ fn path(word: &str, value: &str) -> Result<PathBuf, PostgresError> {
 }
 
 fn wrong<T>(what: impl std::fmt::Display) -> Result<T, PostgresError> {
-    Err(PostgresError::Address(format!("connection_url: {what}")))
+    Err(PostgresError::Address(what.to_string()))
 }

@@ -23,7 +23,8 @@ pub(super) async fn check(client: &Client, several: bool) -> Result<Vec<String>,
 
 fn judge(settings: &[(String, String)], several: bool) -> Result<Vec<String>, PostgresError> {
     let setting = |name: &str| settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let refused = |what: &str| Err(PostgresError::Durability(format!("the database would lose acknowledged writes: {what}")));
+    let refused =
+        |what: &str| Err(PostgresError::Durability(format!("the database would lose acknowledged writes: {what}")));
     if setting("fsync") == Some("off") {
         return refused("fsync = off; set it to on");
     }

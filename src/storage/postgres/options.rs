@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::address::Address;
+use super::tls;
+
 /// Everything the configuration says of the database.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -40,6 +43,14 @@ impl Options {
             idle_timeout: Duration::from_secs(300),
             max_lifetime: Duration::from_secs(3600),
         }
+    }
+    /// Looks at the URL and the files that it names, and connects to nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the URL and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        let checked = Address::parse(self.url.expose()).and_then(|address| tls::connector(&address));
+        checked.map(drop).map_err(|error| error.to_string())
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::act::Act;
+use super::act::{Act, Row};
 use super::error::PostgresError;
 use crate::storage::PutError;
 
@@ -129,11 +129,10 @@ impl State {
         while let Some(job) = self.waiting.get(index) {
             let act = &job.act;
             let alone = act.stands_alone() || act.only_asks();
-            let free = act.rows.iter().all(|row| {
-                !self.held.contains(&row.key) && !(row.changes() && checked.contains(&row.key))
-            });
-            let fits = group.jobs.is_empty()
-                || (!alone && group.jobs.len() < GROUP_ACTS && bytes + act.bytes <= GROUP_BYTES);
+            let taken = |row: &Row| self.held.contains(&row.key) || (row.changes() && checked.contains(&row.key));
+            let free = !act.rows.iter().any(taken);
+            let fits =
+                group.jobs.is_empty() || (!alone && group.jobs.len() < GROUP_ACTS && bytes + act.bytes <= GROUP_BYTES);
             if !free || !fits {
                 index += 1;
                 continue;

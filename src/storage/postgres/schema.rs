@@ -58,8 +58,9 @@ async fn step(client: &Client, table: &Table) -> Result<(), PostgresError> {
         }
         None => {}
     }
-    let create =
-        format!("CREATE TABLE IF NOT EXISTS {records} (key bytea PRIMARY KEY, value bytea NOT NULL, revision bytea NOT NULL)");
+    let create = format!(
+        "CREATE TABLE IF NOT EXISTS {records} (key bytea PRIMARY KEY, value bytea NOT NULL, revision bytea NOT NULL)"
+    );
     client.batch_execute(&create).await?;
     look(client, records).await?;
     client.batch_execute(&format!("CREATE TABLE IF NOT EXISTS {format} (format bigint PRIMARY KEY)")).await?;

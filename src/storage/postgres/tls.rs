@@ -63,7 +63,7 @@ fn chain_verifier(
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map_err(|_| {
         PostgresError::Address(
-            "connection_url: sslrootcert: required: this machine trusts no authority by itself; name the file with the \
+            "sslrootcert: required: this machine trusts no authority by itself; name the file with the \
              database's"
                 .to_owned(),
         )
@@ -84,7 +84,7 @@ fn wrong_file(word: &str, file: &Path, what: &dyn std::fmt::Display) -> Postgres
 }
 
 fn wrong(word: &str, what: &dyn std::fmt::Display) -> PostgresError {
-    PostgresError::Address(format!("connection_url: {word}: {what}"))
+    PostgresError::Address(format!("{word}: {what}"))
 }
 
 /// Asks less of a certificate than its name: that it comes from an authority (`verify-ca`), or nothing (`require`). The server

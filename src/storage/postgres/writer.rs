@@ -180,7 +180,11 @@ fn small(number: usize) -> i32 {
 }
 
 /// The one statement for all of `jobs`.
-async fn put(shared: &Shared, connection: &Connection, jobs: &[Job]) -> Result<(Verdicts, Option<Line>), PostgresError> {
+async fn put(
+    shared: &Shared,
+    connection: &Connection,
+    jobs: &[Job],
+) -> Result<(Verdicts, Option<Line>), PostgresError> {
     ask(shared, connection, jobs.iter().map(|job| &job.act), jobs.len()).await
 }
 
@@ -214,7 +218,8 @@ async fn ask<'a>(
 /// which the second statement takes away with the rest.
 async fn alone(shared: &Shared, connection: &Connection, act: &Act) -> Result<(Verdicts, Option<Line>), PostgresError> {
     let client = connection.client();
-    let (began, judged) = tokio::join!(biased; client.batch_execute("BEGIN"), ask(shared, connection, std::iter::once(act), 1));
+    let (began, judged) =
+        tokio::join!(biased; client.batch_execute("BEGIN"), ask(shared, connection, std::iter::once(act), 1));
     began?;
     let judged = match judged {
         Ok(judged) => judged,
@@ -239,8 +244,7 @@ async fn alone(shared: &Shared, connection: &Connection, act: &Act) -> Result<(V
         client.batch_execute("ROLLBACK").await?;
         return Ok(judged);
     }
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&keys, Type::BYTEA_ARRAY), (&revisions, Type::BYTEA_ARRAY)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&keys, Type::BYTEA_ARRAY), (&revisions, Type::BYTEA_ARRAY)];
     let gone = client.query_typed(&shared.statements.delete, &parameters).await;
     match gone {
         Ok(gone) if gone.len() == keys.len() => {
