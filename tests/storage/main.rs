@@ -14,6 +14,7 @@ mod snapshot;
 mod step;
 
 #[path = "../support/debian.rs"]
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod debian;
 #[path = "../support/fake_host.rs"]
 #[allow(dead_code, reason = "shared with tests that use the rest of it")]
