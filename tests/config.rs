@@ -62,7 +62,24 @@ const BROKEN: &[(&str, &str)] = &[
         "log-level-is-a-number.hcl",
         r#"5: log_level: one of trace, debug, info, warn, error, notice, warning, err, not "-1""#,
     ),
-    ("storage-of-another-kind.hcl", r#"1: storage.raft: the storage is "redb" or "inmem", not "raft""#),
+    ("storage-of-another-kind.hcl", r#"1: storage.raft: the storage is "redb", "postgres" or "inmem", not "raft""#),
+    (
+        "postgres-password-in-clear.hcl",
+        r#"2: storage.postgres.connection_url: a password is not written into this file, where backups and version control would carry it along: write "env://NAME" or "file://PATH", and the whole URL there"#,
+    ),
+    (
+        "postgres-table-with-quotes.hcl",
+        r#"3: storage.postgres.table: lower-case letters, digits and "_", at most 48, such as "sparekey" or "vault.sparekey""#,
+    ),
+    (
+        "postgres-one-connection.hcl",
+        r#"3: storage.postgres.max_parallel: a whole number from 2 to 1000, not this number"#,
+    ),
+    (
+        "postgres-word-of-vault.hcl",
+        r#"3: storage.postgres.ha_enabled: not supported: every node serves every request, and the rows decide"#,
+    ),
+    ("postgres-word-unknown.hcl", r#"2: storage.postgres.conection_url: unknown; did you mean connection_url?"#),
     ("storage-without-path.hcl", r#"1: storage.redb.path: required: where the store's file lies"#),
     ("storage-twice.hcl", r#"5: storage.redb: a second storage: there is one store"#),
     ("seal-of-another-kind.hcl", r#"5: seal.awskms: the seal is "shamir", "static" or "transit", not "awskms""#),
@@ -304,6 +321,7 @@ fn every_word_that_is_known_is_documented() {
         format!("{base}{listener}qqqqqqqqqqqq = 1\n"),
         format!("{base}listener \"tcp\" {{\n  tls_disable = true\n  qqqqqqqqqqqq = 1\n}}\n"),
         format!("storage \"redb\" {{\n  path = \"a\"\n  qqqqqqqqqqqq = 1\n}}\n{listener}"),
+        format!("storage \"postgres\" {{\n  qqqqqqqqqqqq = 1\n}}\n{listener}"),
         format!("{base}{listener}seal \"static\" {{\n  {key}\n  qqqqqqqqqqqq = 1\n}}\n"),
         format!("{base}{listener}seal \"transit\" {{\n  qqqqqqqqqqqq = 1\n}}\n"),
         format!("{base}{listener}audit \"file\" \"a\" {{\n  file_path = \"a\"\n  qqqqqqqqqqqq = 1\n}}\n"),
@@ -315,5 +333,71 @@ fn every_word_that_is_known_is_documented() {
         for word in known.split(", ") {
             assert!(document.contains(&format!("`{word}`")), "docs/configuration.md does not speak of {word}");
         }
+    }
+}
+
+/// How the error about this `connection_url` goes on after the field's name.
+fn refused(url: &str) -> String {
+    let text = format!(
+        "storage \"postgres\" {{\n  connection_url = \"{url}\"\n}}\nlistener \"tcp\" {{\n  tls_disable = true\n}}\n"
+    );
+    let error = match Config::parse("a.hcl", &text) {
+        Ok(Config { storage: StorageChoice::Postgres(choice), .. }) => match choice.load() {
+            Ok(_) => panic!("{url} is accepted"),
+            Err(error) => error,
+        },
+        Ok(_) => unreachable!("another storage"),
+        Err(error) => error,
+    };
+    let text = error.to_string();
+    text.strip_prefix("a.hcl:2: storage.postgres.connection_url: ").unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn a_connection_url_that_would_be_weak_or_wrong_is_refused_by_name() {
+    for (url, what) in [
+        ("", "required: a URL such as"),
+        ("mysql://a@b/c", "a URL such as"),
+        ("host=db user=a", "a URL such as"),
+        ("postgres://b/c?sslmode=disable", "names no user"),
+        ("postgres://a@/c?sslmode=disable", "names no host"),
+        ("postgres://a@b/c?sslmode=prefer", "sslmode: prefer and allow go on without TLS unnoticed"),
+        ("postgres://a@b/c?sslmode=allow", "sslmode: prefer and allow go on without TLS unnoticed"),
+        ("postgres://a@b/c?sslmode=yes", "sslmode: one of verify-full, verify-ca, require, disable"),
+        ("postgres://a@b/c?sslmode=disable&sslrootcert=/ca.pem", "sslmode: disable, and certificates are named"),
+        ("postgres://a@b/c?sslcert=/c.pem", "sslcert: needs sslkey beside it"),
+        ("postgres://a@b/c?sslkey=/k.pem", "sslkey: needs sslcert beside it"),
+        ("postgres://a@b/c?sslrootcert=/nonexistent/ca.pem", "sslrootcert: /nonexistent/ca.pem: "),
+        ("postgres://a@b/c?target_session_attrs=any", "target_session_attrs: read-write and nothing else"),
+        ("postgres://a@b/c?sslmodus=disable", "a parameter that is not known here"),
+        ("postgres://a@b:x/c?sslmode=disable", "invalid connection string: invalid value for option `port`"),
+        ("postgres://a@b,c:5,6/c?sslmode=disable&port=1", "port: one for all hosts, or one for each"),
+        ("postgres:///c?user=a&host=/run/postgresql&sslmode=require", "sslmode: a socket of this machine has no TLS"),
+        ("env://", "env:// must be followed by the name of an environment variable"),
+        ("file://", "file:// must be followed by a path"),
+        ("env://SPAREKEY_TEST_NOT_SET", "the environment variable SPAREKEY_TEST_NOT_SET is not set"),
+        ("file:///nonexistent/url", "/nonexistent/url: "),
+    ] {
+        let found = refused(url);
+        assert!(found.starts_with(what), "{url}: {found}");
+    }
+}
+
+#[test]
+fn a_password_in_a_broken_url_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    for broken in [
+        "postgres://a:hun/?ter?hunter2=x@b/c",
+        "postgres://a:hun?hunter2=x@b/c",
+        "postgres://a:h@hunter2@b/c",
+        "postgres://a:hunter2@b:hunter2/c",
+        "postgres://a:hunter2@b/c?password=hunter2&sslmode=hunter2",
+        "hunter2",
+        "postgres://a:hunter2@b/c?hunter2",
+    ] {
+        let file = folder.path().join("url");
+        std::fs::write(&file, broken).unwrap();
+        let found = refused(&format!("file://{}", file.display()));
+        assert!(!found.contains("hunter2"), "{broken}: {found}");
     }
 }

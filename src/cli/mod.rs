@@ -29,6 +29,7 @@ pub mod restore;
 pub mod server;
 mod signals;
 pub mod storage;
+mod store;
 pub mod transfer;
 pub mod whole_file;
 

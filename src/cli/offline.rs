@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::client::Failure;
 use crate::cli::console::Console;
+use crate::cli::store;
 use crate::config::{Config, StorageChoice};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::secret::Key;
@@ -45,6 +46,7 @@ pub(super) async fn storage(choice: &StorageChoice, create: bool) -> Result<Arc<
                 .map_err(|error| Failure::local(format!("{error}. The server must be stopped meanwhile")))?;
             Ok(Arc::new(store))
         }
+        StorageChoice::Postgres(_) => store::open(choice).await.map(|(store, _)| store).map_err(Failure::local),
         StorageChoice::Memory => Err(Failure::local(
             "this server keeps everything in memory: once it is stopped, nothing is left, and nothing can be put there",
         )),

@@ -15,6 +15,7 @@ use crate::auth::Verifier;
 use crate::auth::fetch::HttpsFetch;
 use crate::cli::console::Console;
 use crate::cli::signals::{Signal, Signals};
+use crate::cli::store;
 use crate::clock::SystemClock;
 use crate::config::{Config, Listener, StorageChoice};
 use crate::error::Error;
@@ -24,9 +25,7 @@ use crate::http::tls::TlsReloader;
 use crate::http::{Limits, serve};
 use crate::process;
 use crate::random::OsRandom;
-use crate::storage::memory::Memory;
-use crate::storage::redb::Redb;
-use crate::storage::{Storage, copy};
+use crate::storage::copy;
 
 mod development;
 
@@ -143,10 +142,7 @@ impl Server {
             doors.push(Door::open(listener).await?);
         }
         let random = Arc::new(OsRandom);
-        let (storage, storage_type): (Arc<dyn Storage>, _) = match &config.storage {
-            StorageChoice::Memory => (Arc::new(Memory::new()), "inmem"),
-            StorageChoice::Redb { path } => (Arc::new(Redb::open(path).map_err(Failure::new)?), "redb"),
-        };
+        let (storage, storage_type) = store::open(&config.storage).await.map_err(Failure::new)?;
         if copy::is_unfinished(&*storage).await.map_err(Failure::new)? {
             return Err(Failure::new(
                 "the store is an unfinished copy: run the `sparekey storage migrate` or `sparekey restore` that began it again",
@@ -169,7 +165,7 @@ impl Server {
                 mount_path: config.mount_path.clone(),
                 api_addr: config.api_addr.clone(),
                 cluster_name: config.cluster_name.clone().unwrap_or_else(|| "sparekey".to_owned()),
-                node: config.node_id.clone(),
+                node: config.node_id.clone().or_else(|| host_name(&config.storage)),
             },
         });
         match development {
@@ -220,6 +216,16 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// This machine's name, where others may serve the same store and no name was given.
+fn host_name(storage: &StorageChoice) -> Option<String> {
+    if !matches!(storage, StorageChoice::Postgres(_)) {
+        return None;
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '-' };
+    Some(name.chars().map(plain).take(128).collect()).filter(|name: &String| !name.is_empty())
 }
 
 /// What writes get after the last connection has ended.

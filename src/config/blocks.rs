@@ -8,7 +8,7 @@ use tracing::Level;
 
 use super::section::Section;
 use super::tree::Map;
-use super::{Config, ConfigError, Listener, Log, LogFormat, StorageChoice, Telemetry, seal};
+use super::{Config, ConfigError, Listener, Log, LogFormat, Telemetry, seal, storage};
 use crate::audit::DeviceConfig;
 use crate::http::tls::{ClientCa, MinVersion, TlsFiles};
 
@@ -44,7 +44,7 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
     top.only(WORDS, ELSEWHERE)?;
     let mut warnings = Vec::new();
     let listeners = listeners(&top, &mut warnings)?;
-    let storage = storage(&top, &mut warnings)?;
+    let storage = storage::read(&top, &mut warnings)?;
     let seal = seal::read(&top)?;
     let devices = devices(&top)?;
     let telemetry = telemetry(&top)?;
@@ -173,36 +173,6 @@ fn listener(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Listene
         idle_timeout: within("http_idle_timeout", default.idle_timeout)?,
         open_metrics,
     })
-}
-
-fn storage(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<StorageChoice, ConfigError> {
-    let mut blocks = top.blocks("storage", &["redb"])?.into_iter();
-    let Some((labels, section)) = blocks.next() else {
-        return Err(top.error("storage", "required: write storage \"redb\" { path = \"/var/lib/sparekey\" }"));
-    };
-    if let Some((_, second)) = blocks.next() {
-        return Err(second.error("", "a second storage: there is one store"));
-    }
-    let choice = match labels.as_slice() {
-        ["redb"] => {
-            section.only(&["path"], &[])?;
-            match section.text("path")? {
-                Some((path, _)) if !path.is_empty() => StorageChoice::Redb { path: PathBuf::from(path) },
-                Some((_, given)) => return Err(given.error("must not be empty")),
-                None => return Err(section.error("path", "required: where the store's file lies")),
-            }
-        }
-        ["inmem"] => {
-            section.only(&[], &[])?;
-            warnings.push("storage \"inmem\": everything is lost when the server stops".to_owned());
-            StorageChoice::Memory
-        }
-        other => {
-            let name = other.first().copied().unwrap_or_default();
-            return Err(section.error("", format_args!("the storage is \"redb\" or \"inmem\", not {name:?}")));
-        }
-    };
-    Ok(choice)
 }
 
 fn devices(top: &Section<'_>) -> Result<Vec<DeviceConfig>, ConfigError> {

@@ -2,7 +2,7 @@
 //! says what would be right. `docs/configuration.md` has every word.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::audit::DeviceConfig;
@@ -14,10 +14,12 @@ mod hcl;
 mod json;
 mod seal;
 mod section;
+mod storage;
 mod tree;
 
 pub use error::ConfigError;
 pub use seal::{KeyName, KeySource, SealChoice};
+pub use storage::{PostgresChoice, StorageChoice, UrlSource};
 
 /// Everything a server is told at start.
 #[derive(Debug, PartialEq)]
@@ -81,18 +83,6 @@ impl Listener {
             open_metrics: false,
         }
     }
-}
-
-/// Where everything is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorageChoice {
-    /// One file.
-    Redb {
-        /// The file, or the folder that holds it.
-        path: PathBuf,
-    },
-    /// Memory: gone when the process ends.
-    Memory,
 }
 
 /// Metrics.

@@ -31,7 +31,7 @@ pub enum SealChoice {
 }
 
 /// Where a value stands: file, line, field.
-type Place = (String, usize, String);
+pub(super) type Place = (String, usize, String);
 
 /// A key's name and where its bytes come from.
 #[derive(Debug, Clone)]
@@ -88,13 +88,13 @@ impl KeyName {
     }
 }
 
-fn error_at((file, line, field): &Place, what: std::fmt::Arguments) -> ConfigError {
+pub(super) fn error_at((file, line, field): &Place, what: std::fmt::Arguments) -> ConfigError {
     ConfigError::new(file, *line, field, what)
 }
 
 impl KeySource {
     /// What is there, up to `max` bytes and one more. An error names the place, never a byte of the secret.
-    fn read(&self, place: &Place, max: u64) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    pub(super) fn read(&self, place: &Place, max: u64) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         match self {
             KeySource::Env(name) => {
                 let value = std::env::var_os(name)
@@ -174,7 +174,10 @@ fn key_id<'a>(section: &Section<'a>, word: &'static str) -> Result<Option<(Strin
     Ok(Some((id, given)))
 }
 
-fn key_source<'a>(section: &Section<'a>, word: &'static str) -> Result<Option<(KeySource, Given<'a>)>, ConfigError> {
+pub(super) fn key_source<'a>(
+    section: &Section<'a>,
+    word: &'static str,
+) -> Result<Option<(KeySource, Given<'a>)>, ConfigError> {
     let Some((text, given)) = section.text(word)? else { return Ok(None) };
     let text = Zeroizing::new(text);
     if let Some(name) = text.strip_prefix("env://") {

@@ -145,6 +145,10 @@ impl<'a> Section<'a> {
     pub fn lacks(&self, word: &str) -> bool {
         self.map.entries.iter().all(|(key, _)| key != word)
     }
+    /// Where `word` would stand: what was not given is missing at its block.
+    pub fn place(&self, word: &str) -> (String, usize, String) {
+        (self.file.to_owned(), self.line, join(&self.path, word))
+    }
     /// An error at the block itself, about `word` in it (or the block, if empty).
     pub fn error(&self, word: &str, what: impl fmt::Display) -> ConfigError {
         let path = if word.is_empty() { self.path.clone() } else { join(&self.path, word) };

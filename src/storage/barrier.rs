@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::line::Lines;
 use super::snapshot::{Entry, Snapshot, Stepped};
 use super::{Apart, BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write};
 use crate::crypto::CryptoError;
@@ -25,7 +26,7 @@ pub type Opener = Arc<dyn Fn(&Revision, &[u8]) -> Result<Vec<BarrierKey>, Crypto
 /// `seal` and `keyring` from the store beneath.
 pub struct Barrier {
     inner: Arc<dyn Storage>,
-    open: RwLock<Option<Open>>,
+    open: Arc<RwLock<Option<Open>>>,
     failures: AtomicU64,
 }
 
@@ -39,7 +40,7 @@ struct Open {
 impl Barrier {
     /// A sealed barrier over `inner`.
     pub fn new(inner: Arc<dyn Storage>) -> Self {
-        Barrier { inner, open: RwLock::new(None), failures: AtomicU64::new(0) }
+        Barrier { inner, open: Arc::default(), failures: AtomicU64::new(0) }
     }
     /// Opens with `keys` of the mount `mount_id`: the one of the highest generation seals, all open. Replaces the keys held so
     /// far (after a rotation); without any key the barrier stays sealed.
@@ -204,5 +205,12 @@ impl Storage for Barrier {
             let step = move |entry: &mut Entry| self.counted(self.open_entry(entry));
             Ok(Box::new(Stepped::new(beneath, step)) as Box<dyn Snapshot>)
         })
+    }
+    fn lines(&self) -> Option<&Lines> {
+        self.inner.lines()
+    }
+    fn unchecked(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        let inner = Arc::clone(&self.inner).unchecked()?;
+        Some(Arc::new(Barrier { inner, open: Arc::clone(&self.open), failures: AtomicU64::new(0) }))
     }
 }

@@ -17,24 +17,37 @@ pub(super) fn entries(
     limit: usize,
     mut seek: impl FnMut(Bound<&str>) -> Result<Option<String>, StorageError>,
 ) -> Result<Vec<String>, StorageError> {
-    if !prefix.is_empty() && !prefix.ends_with('/') {
-        return Err(StorageError::Failed(format!("list prefix {prefix:?} must be empty or end in /").into()));
-    }
+    let mut from = start(prefix, after)?;
     let mut entries = Vec::new();
-    let mut from = match after {
-        None => Bound::Excluded(prefix.to_owned()),
-        Some(after) => past(prefix, after),
-    };
     while entries.len() < limit {
         let Some(key) = seek(from.as_ref().map(String::as_str))? else { break };
         let Some(rest) = key.strip_prefix(prefix) else { break };
-        entries.push(match rest.find('/') {
-            Some(slash) => rest[..=slash].to_owned(),
-            None => rest.to_owned(),
-        });
+        entries.push(entry(rest).to_owned());
         from = past(prefix, rest);
     }
     Ok(entries)
+}
+
+/// Where the entries of the level below `prefix` that sort after `after` begin.
+///
+/// # Errors
+/// [`StorageError::Failed`] for a prefix that is neither empty nor ends in `/`.
+pub(super) fn start(prefix: &str, after: Option<&str>) -> Result<Bound<String>, StorageError> {
+    if !prefix.is_empty() && !prefix.ends_with('/') {
+        return Err(StorageError::Failed(format!("list prefix {prefix:?} must be empty or end in /").into()));
+    }
+    Ok(match after {
+        None => Bound::Excluded(prefix.to_owned()),
+        Some(after) => past(prefix, after),
+    })
+}
+
+/// The entry that a key whose prefix was taken off belongs to.
+pub(super) fn entry(rest: &str) -> &str {
+    match rest.find('/') {
+        Some(slash) => &rest[..=slash],
+        None => rest,
+    }
 }
 
 /// Where the entries after `rest` begin: past the whole folder if `rest` lies in one.

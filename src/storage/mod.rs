@@ -29,7 +29,9 @@ pub mod copy;
 pub mod digest;
 pub mod faulty;
 mod level;
+pub mod line;
 pub mod memory;
+pub mod postgres;
 pub mod redb;
 pub mod snapshot;
 
@@ -218,6 +220,15 @@ pub trait Storage: Send + Sync + 'static {
     /// [`StorageError::Failed`] where the backend gives no snapshots, with what to use instead.
     fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
         Box::pin(async { Err(snapshot::unsupported()) })
+    }
+    /// The lines of the server beneath, where a store has one that can be replaced by a copy (see [`line`]).
+    fn lines(&self) -> Option<&line::Lines> {
+        None
+    }
+    /// The same store, which also answers while the server's line is not approved: for the comparison that decides about that, and
+    /// for nothing else. `None` where a store has no lines.
+    fn unchecked(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        None
     }
 }
 

@@ -9,11 +9,13 @@ use sparekey::plugin::HostStorage;
 use sparekey::random::SeededRandom;
 use sparekey::storage::barrier::Barrier;
 use sparekey::storage::memory::Memory;
+use sparekey::storage::postgres::{ConnectionUrl, Options, Postgres, Table};
 use sparekey::storage::redb::Redb;
 use sparekey::storage::{Found, Get, PutError, Revision, Storage, Write};
 use tempfile::TempDir;
 
 use crate::fake_host::FakeHost;
+use crate::postgres_server;
 
 pub const MOUNT: [u8; 16] = [7; 16];
 
@@ -93,6 +95,35 @@ pub fn host_with_transactions() -> Backend {
 pub fn host_without_transactions() -> Backend {
     let store = HostStorage::new(FakeHost::without_transactions().client());
     Backend { atomic: false, ..Backend::new(Arc::new(store), None) }
+}
+
+/// A table of its own in the server that this binary's tests share.
+pub fn postgres() -> Backend {
+    Backend::new(Arc::new(open(options(""))), None)
+}
+
+/// The same where every transaction is serializable.
+pub fn postgres_serializable() -> Backend {
+    Backend::new(Arc::new(open(options("&options=-cdefault_transaction_isolation%3Dserializable"))), None)
+}
+
+pub fn barrier_over_postgres() -> Backend {
+    Backend::new(unsealed(Arc::new(open(options("")))), None)
+}
+
+/// Options for a table of its own, with more in the URL.
+pub fn options(more: &str) -> Options {
+    let url = format!("{}{more}", postgres_server::shared().url());
+    let mut options = Options::new(ConnectionUrl::new(url.into()));
+    options.table = Table::parse(&postgres_server::table()).unwrap();
+    options.max_parallel = 6;
+    options
+}
+
+/// Opens a store from a test's own thread.
+pub fn open(options: Options) -> Postgres {
+    let opened = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(Postgres::open(&options)));
+    opened.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A folder that goes with the test, and where a store would be in it.

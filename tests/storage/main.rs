@@ -13,9 +13,15 @@ mod redb;
 mod snapshot;
 mod step;
 
+#[path = "../support/debian.rs"]
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
+mod debian;
 #[path = "../support/fake_host.rs"]
 #[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod fake_host;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
+mod postgres_server;
 
 /// Runs every function of the suite named on every backend, each on a store of its own.
 macro_rules! on_every_backend {
@@ -23,6 +29,9 @@ macro_rules! on_every_backend {
         on_every_backend_with_snapshots!($suite: $($case),*);
         on_every_backend!(@ host_with_transactions, $suite: $($case),*);
         on_every_backend!(@ host_without_transactions, $suite: $($case),*);
+        on_every_backend!(@ postgres, $suite: $($case),*);
+        on_every_backend!(@ postgres_serializable, $suite: $($case),*);
+        on_every_backend!(@ barrier_over_postgres, $suite: $($case),*);
     };
     (@ $backend:ident, $suite:ident: $($case:ident),*) => {
         mod $backend {

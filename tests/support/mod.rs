@@ -13,6 +13,7 @@ pub mod debian;
 pub mod drill;
 pub mod http;
 pub mod pkcs11;
+pub mod postgres;
 pub mod provision;
 pub mod scene;
 pub mod server;

@@ -10,6 +10,7 @@ use crate::cli::client::Failure;
 use crate::cli::console::Console;
 use crate::cli::offline::{self, Opened};
 use crate::clock::SystemClock;
+use crate::config::StorageChoice;
 use crate::domain::name::AccountName;
 use crate::engine::{Engine, EngineParts, keys};
 use crate::random::OsRandom;
@@ -29,7 +30,14 @@ pub(super) struct Source {
 impl Source {
     /// Opens the store of the server that `config` is of. Whoever holds the file's lock (a running server) is in the way.
     pub async fn open(config: &Path, console: &mut Console) -> Result<Self, Failure> {
-        let Opened { raw, keyring, root } = Opened::open(&offline::config(config)?, console).await?;
+        let config = offline::config(config)?;
+        if matches!(config.storage, StorageChoice::Postgres(_)) {
+            return Err(Failure::local(
+                "this server keeps everything in PostgreSQL: accounts move out of a redb file only, because nothing here sees \
+                 whether every node over a database has been stopped",
+            ));
+        }
+        let Opened { raw, keyring, root } = Opened::open(&config, console).await?;
         let barrier = Arc::new(Barrier::new(raw));
         barrier.unseal(*keyring.mount_id(), keyring.barrier_keys());
         let storage: Arc<dyn Storage> = barrier;

@@ -1,0 +1,1 @@
+//! What the PostgreSQL store promises beyond the contract.
