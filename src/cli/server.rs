@@ -18,6 +18,7 @@ use crate::cli::signals::{Signal, Signals};
 use crate::clock::SystemClock;
 use crate::config::{Config, Listener, StorageChoice};
 use crate::error::Error;
+use crate::host::anchors::AnchorConfig;
 use crate::host::seal::Seal;
 use crate::host::{Host, HostInfo, HostParts};
 use crate::http::tls::TlsReloader;
@@ -151,7 +152,13 @@ impl Server {
         let waits = seal.asks_elsewhere();
         let initialized = seal.initialized().await.map_err(|error| Failure::of("seal", &error))?;
         let clock = Arc::new(SystemClock);
-        let host = Host::new(HostParts {
+        let anchoring = AnchorConfig {
+            node: node_name(config),
+            interval: config.anchors.interval,
+            local: config.anchors.local.clone(),
+            places: config.anchors.places.clone(),
+        };
+        let parts = HostParts {
             storage,
             seal,
             devices: config.devices.clone(),
@@ -166,7 +173,8 @@ impl Server {
                 cluster_name: config.cluster_name.clone().unwrap_or_else(|| "sparekey".to_owned()),
                 node: config.node_id.clone(),
             },
-        });
+        };
+        let host = Host::with_anchors(parts, anchoring);
         match development {
             Some(development) => {
                 let address = doors.first().map_or(([127, 0, 0, 1], 0).into(), |door| door.address);
@@ -214,6 +222,16 @@ impl Server {
             () = impatient => tracing::warn!("a second signal: ended at once"),
         }
         Ok(())
+    }
+}
+
+/// What the node is called in its anchors: its name, or its machine and where it listens.
+fn node_name(config: &Config) -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match (&config.node_id, config.listeners.first()) {
+        (Some(node), _) => node.clone(),
+        (None, Some(listener)) => format!("{machine} {}", listener.address),
+        (None, None) => machine,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::domain::profile::{Order, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::set::{Cause, End, Kind, Set, Slot, Status};
 use crate::domain::share::Limit;
+use crate::domain::setback::Setback;
 use crate::domain::throttle::Failures;
 use crate::domain::time::Timestamp;
 
@@ -80,6 +81,9 @@ pub struct Account {
     /// Where it came from and where it went, if it moved.
     #[n(13)]
     pub moving: Option<Moving>,
+    /// Set once acts on it were lost with a store that was put back.
+    #[n(14)]
+    pub setback: Option<Setback>,
 }
 
 impl Account {
@@ -100,6 +104,7 @@ impl Account {
             retrievals: Vec::new(),
             failures: None,
             moving: None,
+            setback: None,
         }
     }
     /// Whether nobody has created it (yet, or again).
@@ -133,7 +138,8 @@ impl Account {
         if self.lapses_at(set, profile).is_some_and(|at| at <= now) {
             return Standing::Over(Cause::Lapsed);
         }
-        if verdict == Verdict::Quarantined { Standing::Quarantined } else { Standing::Active }
+        let blocked = verdict == Verdict::Quarantined || self.holds(set).is_some();
+        if blocked { Standing::Quarantined } else { Standing::Active }
     }
     /// The current set if a code of it may leave at `now`.
     pub fn usable(&self, profile: &Profile, now: Timestamp) -> Result<&Set, Refusal> {
@@ -146,7 +152,7 @@ impl Account {
         };
         match self.standing(set, profile, now) {
             Standing::Active => Ok(set),
-            Standing::Quarantined => Err(Refusal::Quarantined(set.generation)),
+            Standing::Quarantined => Err(self.blocks(set)),
             Standing::Over(cause) => Err(Refusal::Ended(set.generation, cause)),
         }
     }
@@ -350,6 +356,7 @@ impl Account {
         match self.standing(target, profile, now) {
             Standing::Over(cause) => Err(Refusal::Ended(number, cause)),
             Standing::Active => Err(Refusal::NotQuarantined(number)),
+            Standing::Quarantined if self.let_go(number) => Ok(number),
             Standing::Quarantined => {
                 self.enrollment.release(now);
                 Ok(number)

@@ -23,6 +23,7 @@ pub mod role;
 pub mod rule;
 pub mod set;
 pub mod share;
+pub mod setback;
 pub mod slot;
 pub mod throttle;
 pub mod time;

@@ -52,6 +52,7 @@ pub mod record;
 pub mod repeat;
 pub mod report;
 pub mod request;
+pub mod restore;
 pub mod retrieve;
 pub mod revoke;
 pub mod rewrap;
@@ -101,6 +102,7 @@ pub struct Engine {
     identities: Option<Arc<dyn Identities>>,
     tally: wraps::Tally,
     rewrapping: AtomicBool,
+    guard: restore::Guard,
 }
 
 /// A request that found its path.
@@ -128,6 +130,7 @@ impl Engine {
             identities: None,
             tally: wraps::Tally::default(),
             rewrapping: AtomicBool::new(false),
+            guard: restore::Guard::default(),
         }
     }
     /// The same in a vault that vouches for its callers: issuers of type `host` mean something.

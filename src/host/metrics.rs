@@ -47,6 +47,10 @@ pub struct Gauges {
     pub sealed: bool,
     /// Calls of the store that failed.
     pub storage_failures: u64,
+    /// Whether a restore waits to be accepted.
+    pub restore_quarantine: bool,
+    /// The epoch of the last anchor and how many a place did not take, if anchors are kept.
+    pub anchors: Option<(u64, u64)>,
     /// Values sealed under the barrier's key since it was put to use.
     pub barrier_uses: u64,
     /// Audit devices: declared, and working.
@@ -168,6 +172,24 @@ impl Metrics {
             },
             one("sparekey_audit_devices", false, "Audit devices that are declared.", gauges.devices.0),
             one("sparekey_audit_devices_working", false, "Those of them that took the last line.", gauges.devices.1),
+            one(
+                "sparekey_restore_quarantine",
+                false,
+                "1 while a store that was put back waits to be accepted, and no code leaves.",
+                u64::from(gauges.restore_quarantine),
+            ),
+            one(
+                "sparekey_anchored_epoch",
+                false,
+                "The store's epoch in the last anchor; 0 if none is kept.",
+                gauges.anchors.map_or(0, |(epoch, _)| epoch),
+            ),
+            one(
+                "sparekey_anchor_failures_total",
+                true,
+                "Anchors that a place did not take.",
+                gauges.anchors.map_or(0, |(_, failures)| failures),
+            ),
             one("sparekey_storage_failures_total", true, "Calls of the store that failed.", gauges.storage_failures),
             one(
                 "sparekey_barrier_encryptions",

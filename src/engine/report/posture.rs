@@ -23,11 +23,12 @@ use crate::error::{Error, Result};
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// Every warning a row may have: those of the account's metadata, and what only a report looks for.
-pub const WARNINGS: [&str; 12] = [
+pub const WARNINGS: [&str; 13] = [
     "no-fallback",
     "refused",
     "overdue",
     "circular",
+    "held",
     "quarantined",
     "locked",
     "low",
@@ -145,7 +146,7 @@ impl<'a> Judged<'a> {
                 let (status, cause) = metadata::status(set, account, &self.rules, now);
                 json!({"is": status, "cause": cause})
             }),
-            "owes": metadata::owes(account, now), "unconfirmed": unconfirmed(account, now),
+            "owes": metadata::owes(account, now), "setback": metadata::setback(account), "unconfirmed": unconfirmed(account, now),
             "expires_at": self.expires_at.map(|at| at.to_string()),
             "review_by": self.rules.review_by.map(|by| Timestamp::from_millis(by).to_string()),
         })

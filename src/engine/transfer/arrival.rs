@@ -153,6 +153,7 @@ impl Arriving {
                 arrival: was.arrival().filter(|was| was.origin == origin).copied(),
                 inherited,
             }),
+            setback: was.setback.clone(),
         })
     }
 

@@ -7,4 +7,5 @@ pub mod keys;
 pub mod metrics;
 pub mod mounts;
 pub mod nodes;
+pub mod restore;
 pub mod status;
