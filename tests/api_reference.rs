@@ -9,6 +9,7 @@ use sparekey::domain::profile::Profile;
 use sparekey::domain::refusal::Refusal;
 use sparekey::domain::role::{Capability, Role, Scope};
 use sparekey::domain::set::Cause;
+use sparekey::domain::time::Timestamp;
 use sparekey::engine::paths::{Need, Op, Path, TABLE, Variable};
 use sparekey::engine::request::Operation;
 use sparekey::engine::schema::{self, Field, Type};
@@ -201,6 +202,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Exhausted(2),
         Refusal::Ended(2, Cause::ReEnrollment),
         Refusal::Quarantined(2),
+        Refusal::Held(2, Timestamp::from_secs(1_780_000_000), "backup of last night".to_owned()),
         Refusal::NotQuarantined(2),
         Refusal::NotLocked,
         Refusal::Alive(2),
@@ -230,7 +232,7 @@ fn refusals() -> Vec<Refusal> {
             Refusal::CasMismatch { .. } | Refusal::EnrollmentOwed { .. } | Refusal::EnrollmentStale { .. } => {}
             Refusal::BoundInFuture | Refusal::BoundBeforeEnrollment | Refusal::BoundBeforeActive => {}
             Refusal::KnownCodes(_) | Refusal::NoSet | Refusal::Exhausted(_) | Refusal::Ended(..) => {}
-            Refusal::Quarantined(_) | Refusal::NotQuarantined(_) | Refusal::NoGeneration(_) => {}
+            Refusal::Quarantined(_) | Refusal::Held(..) | Refusal::NotQuarantined(_) | Refusal::NoGeneration(_) => {}
             Refusal::NoSlot { .. } | Refusal::SlotSpent(_) | Refusal::OutOfTurn { .. } => {}
             Refusal::Forbidden(_) | Refusal::TooMany { .. } | Refusal::Full | Refusal::LiveSet(_) => {}
             Refusal::TextHoldsCode(_) | Refusal::KeyReused | Refusal::AssertionUsed => {}

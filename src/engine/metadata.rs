@@ -41,7 +41,9 @@ pub fn show(
         }),
     );
     put("failures", json!(account.failures.map(|failures| show_failures(&failures, now))));
-    put("setback", json!(setback(account)));
+    if let Some(setback) = setback(account) {
+        put("setback", setback);
+    }
     put("warnings", json!(warnings(account, rules, now, circular)));
     put("sets", Value::Array(account.sets.iter().map(|set| show_set(set, account, rules, now)).collect()));
     map

@@ -11,7 +11,7 @@ use crate::cli::client::Failure;
 use crate::engine::report::posture::WARNINGS;
 
 /// Warnings that want somebody to act at once.
-const NOW: [&str; 6] = ["no-fallback", "refused", "overdue", "circular", "quarantined", "locked"];
+const NOW: [&str; 7] = ["no-fallback", "refused", "overdue", "circular", "held", "quarantined", "locked"];
 
 /// Collects the worst accounts and how many there are of which kind.
 pub struct Postures {
@@ -142,6 +142,8 @@ fn sentence(word: &str, row: &Value, words: &[&str]) -> Option<String> {
         "owes" if has("overdue") => return None,
         "owes" => format!("used: a new set is owed by {}", when(&row["owes"]["by"])),
         "circular" => "circular: the way to its codes needs this account".to_owned(),
+        "held" => format!("held: the store was put back and acts were lost ({})", of(&row["setback"]["reason"])),
+        "quarantined" if has("held") => return None,
         "quarantined" => "quarantined: release the set or store a new one".to_owned(),
         "locked" => "locked after wrong codes".to_owned(),
         "low" => match row["remaining"].as_u64().unwrap_or(0) {

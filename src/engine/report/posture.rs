@@ -139,17 +139,21 @@ impl<'a> Judged<'a> {
     fn row(&self, name: &AccountName, now: Timestamp) -> Value {
         let account = self.account;
         let active = metadata::active(account, &self.rules, now);
-        json!({
+        let mut row = json!({
             "account": name.as_str(), "owner": account.about.owner, "profile": account.profile,
             "warnings": self.warnings, "fallback": active.is_some(), "remaining": active.map_or(0, Set::remaining),
             "generation": account.generation, "status": account.live().or(account.sets.last()).map(|set| {
                 let (status, cause) = metadata::status(set, account, &self.rules, now);
                 json!({"is": status, "cause": cause})
             }),
-            "owes": metadata::owes(account, now), "setback": metadata::setback(account), "unconfirmed": unconfirmed(account, now),
+            "owes": metadata::owes(account, now), "unconfirmed": unconfirmed(account, now),
             "expires_at": self.expires_at.map(|at| at.to_string()),
             "review_by": self.rules.review_by.map(|by| Timestamp::from_millis(by).to_string()),
-        })
+        });
+        if let Some(setback) = metadata::setback(account) {
+            row["setback"] = setback;
+        }
+        row
     }
 }
 
