@@ -15,8 +15,8 @@ use crate::domain::obligation::{Obligation, Retrieval};
 use crate::domain::profile::{Order, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::set::{Cause, End, Kind, Set, Slot, Status};
-use crate::domain::share::Limit;
 use crate::domain::setback::Setback;
+use crate::domain::share::Limit;
 use crate::domain::throttle::Failures;
 use crate::domain::time::Timestamp;
 
@@ -285,15 +285,6 @@ impl Account {
         let (next, answer) = change(place.clone())?;
         *place = next;
         Ok(answer)
-    }
-
-    /// After a code left: a new set is owed from the first retrieval on.
-    pub fn owe(&mut self, generation: u32, profile: &Profile, now: Timestamp) -> Obligation {
-        *self.obligation.get_or_insert_with(|| Obligation {
-            since: now,
-            by: now.plus(profile.regenerate_within),
-            generation,
-        })
     }
 
     /// Counts a retrieval of `by` against `limit`.
