@@ -11,7 +11,7 @@ use crate::engine::ask::{Ask, MAX_TEXT, text};
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::request::{Request, Response};
 use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, remote};
+use crate::engine::{Call, Engine, actor, ignored, record, remote};
 use crate::error::{Error, Result};
 
 /// What is reported.
@@ -53,6 +53,7 @@ fn decide(
     ask: &Ask,
     report: &Report,
 ) -> Result<Decision<Response>> {
+    attempt.cap = Some(record::NOTES_CAP);
     attempt.refuse_codes_in(ask.texts().chain(report.note.as_deref().map(|text| ("note", text))))?;
     let account = &attempt.record.account;
     let latest = account.live().or(account.sets.last()).map(|set| set.generation);

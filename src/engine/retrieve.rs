@@ -75,7 +75,7 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
     let key = want.ask.repeat(&attempt.keyring, "retrieve", attempt.name, &who);
     let profile = attempt.profile()?;
     let across = share::across(attempt, &grant)?;
-    attempt.capped = true;
+    attempt.cap = Some(record::SOFT_CAP);
     match repeat::find(&attempt.record.account, key.as_ref(), grant.single_use())? {
         Some(earlier) => show_again(attempt, &grant, want, &profile, &earlier),
         None => {

@@ -21,7 +21,7 @@ use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::request::{Codes, Disclosure, Request, Response};
 use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, circle, ignored, keys, remote};
+use crate::engine::{Call, Engine, actor, circle, ignored, keys, record, remote};
 use crate::error::{Error, Result};
 use crate::random;
 use body::{Body, Imported};
@@ -142,7 +142,7 @@ fn decide(
         attempt.refuse_codes_in(texts())?;
     }
     attempt.bind_keyring = true;
-    attempt.capped = true;
+    attempt.cap = Some(record::SOFT_CAP);
 
     let mut entry = attempt.entry("store", actor(grant, request), &request.id, remote(request));
     entry.generation = Some(generation);

@@ -15,7 +15,7 @@ use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
 use crate::engine::request::{Request, Response};
 use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, keys, remote};
+use crate::engine::{Call, Engine, actor, ignored, keys, record, remote};
 use crate::error::{Error, Result};
 use arrival::Arriving;
 
@@ -88,7 +88,7 @@ fn decide(
     attempt.record.account = fresh;
     attempt.refuse_codes_in(ask.texts())?;
     attempt.bind_keyring = true;
-    attempt.capped = true;
+    attempt.cap = Some(record::SOFT_CAP);
 
     let mut entry = attempt.entry("transfer", actor(grant, request), &request.id, remote(request));
     entry.generation = attempt.record.account.live().map(|set| set.generation);
