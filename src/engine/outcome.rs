@@ -9,9 +9,9 @@ use crate::domain::role::Capability;
 use crate::domain::set::{Outcome, What};
 use crate::engine::ask::{Ask, MAX_TEXT, text};
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, record, remote};
+use crate::engine::{Call, Engine, actor, record, remote};
 use crate::error::{Error, Result};
 
 /// What is reported.
@@ -24,9 +24,7 @@ struct Report {
 
 /// Carries out `outcome/:account`.
 pub async fn outcome(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let slot = fields.integer("slot", 1, u32::MAX.into())?.value().and_then(|slot| u32::try_from(slot).ok());
     let word = fields.string("outcome")?.value();
     let what = word.and_then(|word| What::ALL.into_iter().find(|what| what.word() == word));
@@ -36,14 +34,8 @@ pub async fn outcome(engine: &Engine, call: Call) -> Result<Response> {
         what: what.ok_or_else(|| Error::field("outcome", "worked, refused or unused"))?,
         note: text(&mut fields, "note", MAX_TEXT)?,
     };
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Outcome };
-    let plan = Plan { account: &account, also: Vec::new() };
-    let mut response =
-        engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &request, &ask, &report)).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &begun.request, &begun.ask, &report);
+    begun.act(engine, Capability::Outcome, &fields, Vec::new(), decide).await
 }
 
 fn decide(
