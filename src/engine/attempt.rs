@@ -174,6 +174,13 @@ impl<'e> Attempt<'e> {
             Error::field("profile", "there is no profile of this name; write it under profiles/ or name another")
         })
     }
+    /// Where `path` of this mount is: a link, if the mount was told its address.
+    pub fn link(&self, path: &str) -> String {
+        match &self.settings.sparekey_url {
+            Some(base) => format!("{}/{path}", base.trim_end_matches('/')),
+            None => path.to_owned(),
+        }
+    }
     /// The record that stood in the way of an earlier try's write to `key`.
     pub fn in_the_way(&self, key: &str) -> Option<&(Vec<u8>, Revision)> {
         self.conflicts.get(key)

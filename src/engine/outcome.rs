@@ -103,7 +103,9 @@ fn next(attempt: &Attempt<'_>, generation: u32, what: What) -> String {
     let live = account.live().filter(|set| set.generation == generation);
     let by = account.obligation.map_or_else(String::new, |owed| format!(" by {}", owed.by));
     let store = match live {
-        Some(_) => format!("generate new codes at the provider and store them (sets/{name}){by}"),
+        Some(_) => {
+            format!("generate new codes at the provider and store them ({}){by}", attempt.link(&format!("sets/{name}")))
+        }
         None => "its set is over already: a newer one is in use, or is to be stored".to_owned(),
     };
     match what {
@@ -113,7 +115,10 @@ fn next(attempt: &Attempt<'_>, generation: u32, what: What) -> String {
         }
         What::Refused => {
             let revoke = match live {
-                Some(_) => format!("revoke this set (revoke/{name} with cause=compromise), "),
+                Some(_) => {
+                    let revoke = attempt.link(&format!("revoke/{name}"));
+                    format!("revoke this set ({revoke} with cause=compromise), ")
+                }
                 None => String::new(),
             };
             format!(

@@ -332,5 +332,9 @@ fn advice(attempt: &Attempt<'_>, profile: &Profile, owed: Option<Obligation>) ->
         return Vec::new();
     }
     let by = owed.map_or_else(|| "soon".to_owned(), |owed| format!("by {}", owed.by));
-    vec![format!("{remaining} codes remain: generate a new set at the provider and store it {by}")]
+    let mut text = format!("{remaining} codes remain: generate a new set at the provider and store it {by}");
+    if attempt.settings.sparekey_url.is_some() {
+        text = format!("{text} ({})", attempt.link(&format!("sets/{}", attempt.name)));
+    }
+    vec![text]
 }
