@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::process;
 
+pub mod act;
 pub mod assertion;
 pub mod audit;
 pub mod backup;
