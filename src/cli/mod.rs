@@ -46,9 +46,7 @@ struct Cli {
 enum Command {
     /// Run the server.
     Server(server::Args),
-    /// Get one backup code.
     Get(Box<get::Args>),
-    /// Say what became of a code.
     Outcome(Box<outcome::Args>),
     /// Store the backup codes of a file as an account's new set.
     Import(Box<import::Args>),
