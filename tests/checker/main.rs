@@ -20,6 +20,7 @@ use support::corpus::Dice;
 use trial::stand::Stand;
 use trial::stand::layered::Layered;
 use trial::stand::mounted::Mounted;
+use trial::stand::postgres::Postgres;
 use trial::stand::redb::Redb;
 use trial::{Outcome, Trial};
 
@@ -82,4 +83,9 @@ fn a_damaged_file_is_an_error_or_does_not_matter_and_is_never_a_wrong_answer() {
         println!("{}", broken.kind.unwrap_or_default());
         assert!(broken.findings.is_empty(), "{:#?}", broken.findings);
     }
+}
+
+#[test]
+fn three_nodes_over_postgresql_keep_their_promises_while_all_of_them_are_killed() {
+    drop(check(&mut Postgres::start(seed()), 15, 700));
 }

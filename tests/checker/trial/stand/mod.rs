@@ -3,6 +3,7 @@
 pub mod damage;
 pub mod layered;
 pub mod mounted;
+pub mod postgres;
 pub mod redb;
 
 use crate::support::corpus::Dice;
