@@ -17,6 +17,7 @@ use std::io::BufWriter;
 use std::time::Duration;
 
 use support::corpus::Dice;
+use trial::judge::Kind;
 use trial::stand::Stand;
 use trial::stand::layered::Layered;
 use trial::stand::mounted::Mounted;
@@ -46,8 +47,10 @@ fn check(stand: &mut dyn Stand, seconds: u64, every: u64) -> Outcome {
         outcome.log.write(BufWriter::new(File::create(path).expect("a log"))).expect("a log is written");
     }
     let breaches = &outcome.verdict.breaches;
-    let first: Vec<String> = breaches.iter().take(20).map(ToString::to_string).collect();
-    assert!(first.is_empty(), "{} breaches of seed {}, first:\n{}", breaches.len(), trial.seed, first.join("\n"));
+    let first = |kind: Kind| breaches.iter().filter(move |breach| breach.kind == kind).take(5);
+    let first: Vec<String> = Kind::ALL.into_iter().flat_map(first).map(ToString::to_string).collect();
+    let (count, seed) = (breaches.len(), trial.seed);
+    assert!(first.is_empty(), "{count} breaches of seed {seed}, of each kind the first:\n{}", first.join("\n"));
     assert!(outcome.verdict.seen > 0 && !outcome.log.faults.is_empty(), "nothing could have gone wrong");
     outcome
 }
