@@ -123,6 +123,7 @@ async fn a_synchronous_standby_takes_over_with_all_that_was_acknowledged() {
     .await;
     let store = Arc::new(open(options(&[&primary, &standby])));
     let before = store.lines().unwrap().current().unwrap();
+    a_commit_whose_standby_was_not_waited_for_is_unknown(&store, &primary, &standby).await;
 
     let writers = Writers::start(&store, 6);
     tokio::time::sleep(Duration::from_millis(800)).await;
@@ -146,6 +147,33 @@ async fn a_synchronous_standby_takes_over_with_all_that_was_acknowledged() {
     store.lines().unwrap().approve(now);
     store.put_all(vec![put("after", Expect::Absent, b"1")]).await.unwrap();
     assert!(value(&*store, "after").await.is_some());
+}
+
+/// Somebody cancels the wait for the standby: the server then calls the write done, with a warning, though no standby has it.
+async fn a_commit_whose_standby_was_not_waited_for_is_unknown(
+    store: &Arc<Postgres>,
+    primary: &Server,
+    standby: &Server,
+) {
+    // The standby's postmaster stands still, and its receiver has ended.
+    standby.signal("STOP");
+    primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication");
+    let writing = tokio::spawn({
+        let store = Arc::clone(store);
+        async move { store.put_all(vec![put("unreplicated", Expect::Absent, b"1")]).await }
+    });
+    let waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    until("the commit waits for the standby", async || (primary.sql(waiting) == "t").then_some(())).await;
+    let result = writing.await.unwrap();
+    assert!(
+        matches!(&result, Err(PutError::Unknown(error)) if error.to_string().contains("did not wait for its standby")),
+        "{result:?}"
+    );
+    standby.signal("CONT");
+    until("the standby is synchronous again", async || {
+        (primary.sql("SELECT sync_state FROM pg_stat_replication") == "sync").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
