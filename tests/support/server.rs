@@ -60,7 +60,7 @@ impl Setup {
         self
     }
     /// This block of the configuration as its store, and not a file of its own.
-    pub fn storage(mut self, block: &str) -> Self {
+    pub fn storage(mut self, block: impl Into<String>) -> Self {
         self.storage = Some(block.into());
         self
     }
@@ -114,6 +114,7 @@ impl Setup {
     }
 }
 
+#[derive(Clone)]
 struct Config {
     seal: String,
     storage: Option<String>,
@@ -135,6 +136,21 @@ impl Server {
     /// A server with one unseal key, initialised and unsealed.
     pub fn start() -> Self {
         Setup::default().start()
+    }
+    /// Another node with the same seal over the same store, which has to be one that nodes can share and a seal that unseals by
+    /// itself. It has an address and audit files of its own.
+    pub fn another(&self) -> Self {
+        let mut server = Server {
+            child: None,
+            config: self.config.clone(),
+            address: free_address(),
+            root_token: self.root_token.clone(),
+            unseal_keys: self.unseal_keys.clone(),
+            dir: tempfile::tempdir().expect("a folder"),
+        };
+        server.boot();
+        server.until("unsealed", |health| health == 200);
+        server
     }
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
