@@ -10,7 +10,7 @@ use crate::engine::cache::{self, Parsed};
 use crate::engine::enroll::Seen;
 use crate::engine::retrieve::Claim;
 use crate::engine::source_state::SourceState;
-use crate::engine::{keys, rewrap, wraps};
+use crate::engine::{keys, record, rewrap, wraps};
 use crate::host::tokens::record::TokenRecord;
 use crate::host::wrapping::record::WrappingRecord;
 use crate::host::{seal, sys};
@@ -62,6 +62,7 @@ impl Examination {
                 let read = cache::from_json::<serde_json::Value>(key, value);
                 self.outcome(key, read.map(drop).map_err(|error| named(&error)));
             }
+            "turns/" | "epoch" | "restore" => self.outcome(key, well_formed(value)),
             copy::MARKER => {
                 self.report.broken(key, "the store is an unfinished copy", "run the copy again: it goes on")
             }
@@ -87,5 +88,15 @@ impl Examination {
         if let Err(what) = read {
             self.report.broken(key, what, next::RECORD);
         }
+    }
+}
+
+/// Of records that only their own part of the engine reads: that they are one item of CBOR (RFC 8949) behind the format byte.
+fn well_formed(value: &[u8]) -> Result<(), String> {
+    let Some((&record::FORMAT, body)) = value.split_first() else { return Err("has an unknown format".to_owned()) };
+    let mut decoder = minicbor::Decoder::new(body);
+    match decoder.skip() {
+        Ok(()) if decoder.position() == body.len() => Ok(()),
+        _ => Err("does not decode".to_owned()),
     }
 }
