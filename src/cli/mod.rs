@@ -15,6 +15,7 @@ pub mod codefile;
 pub mod console;
 pub mod demo;
 pub mod dev;
+pub mod doctor;
 pub mod export;
 pub mod get;
 pub mod import;
@@ -60,6 +61,8 @@ enum Command {
     Backup(Box<backup::Args>),
     /// Put a backup into an empty store, or check one.
     Restore(restore::Args),
+    /// Examine everything that is stored, and change nothing.
+    Doctor(Box<doctor::Args>),
     /// Move everything from one store into another.
     Storage(storage::Args),
     /// Report on all accounts: posture, usage, access.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Relay(args) => relay::run(args),
         Command::Backup(args) => backup::run(*args),
         Command::Restore(args) => restore::run(args),
+        Command::Doctor(args) => doctor::run(*args),
         Command::Storage(args) => storage::run(args),
         Command::Report(args) => report::run(*args),
         Command::Audit(args) => audit::run(args),
