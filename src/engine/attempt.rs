@@ -76,8 +76,8 @@ pub struct Ground<'e> {
     pub fresh_id: &'e [u8; 16],
     /// Where randomness comes from.
     pub random: &'e dyn Random,
-    /// What this process has seen of the store's epochs.
-    pub guard: &'e Guard,
+    /// What this process has seen of the store's epochs, and how far it had seen before the records were read.
+    pub guard: (&'e Guard, u64),
 }
 
 /// A try. Its record is a copy: it becomes the truth only if the write is accepted.
@@ -116,7 +116,7 @@ pub struct Attempt<'e> {
     place: Place,
     snapshot: &'e Snapshot,
     conflicts: &'e HashMap<String, (Vec<u8>, Revision)>,
-    guard: &'e Guard,
+    guard: (&'e Guard, u64),
 }
 
 impl<'e> Attempt<'e> {
@@ -166,7 +166,8 @@ impl<'e> Attempt<'e> {
     }
     /// Refuses while a restore waits to be accepted, or the store is older than this process has seen it.
     pub fn unbarred(&self) -> Result<()> {
-        self.guard.bars(self.snapshot)
+        let (guard, seen) = self.guard;
+        guard.bars(self.snapshot, seen)
     }
     /// The account's profile; the default one while it has none.
     pub fn profile(&self) -> Result<Arc<Profile>> {

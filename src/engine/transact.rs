@@ -85,6 +85,8 @@ impl Engine {
         let mut learned = Learned::default();
         let fresh_id = crate::random::bytes(&*self.random);
         for tries in 0u32.. {
+            // Before the read: what was seen later may not be in it yet.
+            let seen = self.guard.seen();
             let reading = self.read_for(&plan, &learned.records);
             let (mut snapshot, stored) = match &mut judged {
                 Some((claimant, _)) => tokio::join!(reading, claimant.look_ahead(self)).0?,
@@ -105,7 +107,7 @@ impl Engine {
                 learned: &learned,
                 fresh_id: &fresh_id,
                 random: &*self.random,
-                guard: &self.guard,
+                guard: (&self.guard, seen),
             };
             let mut attempt = Attempt::begin(&ground, stored, self.clock.now())?;
             attempt.marks_burns = !self.storage.commits_together();
@@ -114,7 +116,7 @@ impl Engine {
                 None => None,
             };
             if judged.as_ref().is_some_and(|(_, judged)| restore::waits(judged.capability)) {
-                self.guard.bars(&snapshot)?;
+                attempt.unbarred()?;
             }
             let decided = decide(&mut attempt, grant);
             let lacks = std::mem::take(&mut attempt.lacks);
@@ -164,7 +166,7 @@ impl Engine {
         let mut wanted = vec![keys::KEYRING.to_owned(), keys::CONFIG.to_owned(), keys::account(plan.account)];
         wanted.extend(plan.also.iter().chain(more).cloned());
         wanted.push(keys::RESTORE.to_owned());
-        wanted.extend(self.guard.watches().then(|| keys::EPOCH.to_owned()));
+        wanted.extend((self.guard.seen() > 0).then(|| keys::EPOCH.to_owned()));
         wanted.extend(self.recent_profiles());
         let mut snapshot = Snapshot::within(self.storage.clone().step());
         self.load(&mut snapshot, wanted).await?;

@@ -42,6 +42,10 @@ impl Host {
     /// Unseals if the seal can do so by itself. A store that is not initialised, or under Shamir, stays as it is.
     pub async fn start(&self) -> Result<()> {
         let _turn = self.turn().await?;
+        // An initialisation that had the turn before has opened it already: its audit files are open once.
+        if !self.is_sealed() {
+            return Ok(());
+        }
         self.is_initialized().await;
         match self.seal.auto_unseal().await? {
             Some(root) => self.open(root).await,
@@ -218,11 +222,10 @@ impl Host {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         });
-        let engine = match &self.info.node {
+        let engine = Arc::new(match &self.info.node {
             Some(node) => engine.on_node(node),
             None => engine,
-        };
-        let engine = Arc::new(engine);
+        });
         let anchors = self.anchor(&engine, &keyring).await?;
         let keeping = anchors.as_ref().map(Keeping::begin);
         let tokens = Tokens::new(Arc::clone(&storage), Arc::clone(&keyring), Arc::clone(&clock), Arc::clone(&random));

@@ -22,7 +22,7 @@ use support::server::{Server, Setup};
 /// A server that unseals itself, with its cast and an account with ten codes.
 fn server() -> (Server, Scene) {
     let server = Setup::default().static_seal().extra("anchor_interval = \"1s\"").start();
-    let scene = Scene::new(&server);
+    let scene = std::panic::catch_unwind(|| Scene::new(&server)).unwrap_or_else(|_| panic!("{}", server.log()));
     scene.store("github/acme-owner", &codes(1, 10), 0).expect(200);
     (server, scene)
 }

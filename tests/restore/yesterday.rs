@@ -136,3 +136,50 @@ fn acts_after_the_last_anchor_are_found_in_the_audit_file() {
     let accepted = accept(&server);
     assert_eq!(accepted["accounts"][0]["account"], "github/acme-owner", "{accepted}");
 }
+
+#[test]
+fn an_operator_sees_it_and_accepts_it_on_the_command_line() {
+    let (mut server, scene) = server();
+    scene.store("team/other", &codes(2, 4), 0).expect(200);
+    let store = keep_yesterday(&mut server);
+    scene.retrieve("github/acme-owner", "jane").expect(200);
+    // The file that another node wrote, and its anchor: the server finds neither by itself.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (audit, anchor) = (elsewhere.path().join("node-2.log"), elsewhere.path().join("node-2.anchor"));
+    server.terminate();
+    std::fs::rename(server.audit(), &audit).unwrap();
+    std::fs::copy(super::anchor(&server), &anchor).unwrap();
+    let mut without = std::fs::read(super::anchor(&server)).unwrap();
+    without[30] ^= 1;
+    std::fs::write(super::anchor(&server), without).unwrap();
+    put_back(&mut server, &store);
+
+    let run = |args: &[&str]| {
+        let done = std::process::Command::new(super::support::server::BINARY)
+            .args(["restore"])
+            .args(args)
+            .args(["--address", &server.url()])
+            .env("BAO_TOKEN", server.root_token())
+            .output()
+            .unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = run(&["status"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no code leaves") && said.contains("sparekey restore accept"), "{said}");
+    let (audit, anchor) = (audit.to_str().unwrap(), anchor.to_str().unwrap());
+    assert_eq!(run(&["accept"]).0, Some(1), "a reason is needed");
+    assert_eq!(run(&["accept", "--reason", "x", "--audit", "/no/such/file"]).0, Some(1));
+    let (code, said) = run(&["accept", "--reason", "backup of last night", "--audit", audit, "--anchor", anchor]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("github/acme-owner: history ends at 1, known was 2"), "{said}");
+    assert!(!said.contains("team/other"), "{said}");
+    let (code, said) = run(&["status"]);
+    assert_eq!(code, Some(0), "{said}");
+    let answer = scene.retrieve("github/acme-owner", "jane").expect(400);
+    assert!(answer.error().starts_with("quarantined: "), "{}", answer.text());
+    scene.retrieve("team/other", "jane").expect(200);
+    let (code, said) = run(&["accept", "--reason", "again"]);
+    assert_eq!(code, Some(2), "nothing waits: {said}");
+}

@@ -87,13 +87,14 @@ impl Guard {
     pub fn begin_anew(&self, number: u64) {
         self.0.store(number, Ordering::Relaxed);
     }
-    /// Whether epochs are looked at here.
-    pub fn watches(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+    /// The highest epoch seen so far; 0 where epochs are not looked at.
+    pub fn seen(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
-    /// Why no code may leave or come in on what `snapshot` holds, if that is so.
-    pub(super) fn bars(&self, snapshot: &Snapshot) -> Result<()> {
+    /// Refuses to let a code leave or come in on what `snapshot` holds while a restore waits, or if the store is at an earlier epoch
+    /// than `seen`, which was the highest one before `snapshot` was read.
+    pub(super) fn bars(&self, snapshot: &Snapshot, seen: u64) -> Result<()> {
         if let Some(quarantine) = &snapshot.restore().quarantine {
             return Err(Error::unavailable(format!(
                 "restore-quarantine: the store is older than acts that were acknowledged (noticed {} by {}: {}); no code \
@@ -101,7 +102,6 @@ impl Guard {
                 quarantine.since, quarantine.node, quarantine.why
             )));
         }
-        let seen = self.0.load(Ordering::Relaxed);
         let number = snapshot.epoch().map_or(0, |epoch| epoch.number);
         if number < seen {
             return Err(Error::unavailable(format!(
@@ -148,9 +148,10 @@ impl Engine {
     /// Refuses while a restore waits to be accepted.
     pub async fn unbarred(&self) -> Result<()> {
         let mut snapshot = Snapshot::default();
-        let wanted = [Some(keys::RESTORE), Some(keys::EPOCH).filter(|_| self.guard.watches())];
+        let seen = self.guard.seen();
+        let wanted = [Some(keys::RESTORE), Some(keys::EPOCH).filter(|_| seen > 0)];
         self.load(&mut snapshot, wanted.into_iter().flatten().map(str::to_owned)).await?;
-        self.guard.bars(&snapshot)
+        self.guard.bars(&snapshot, seen)
     }
 
     /// Begins the epoch after that of `state`; `None` if somebody else did.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value, json};
 
 use super::Anchors;
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Flaw};
 use crate::engine::config_ledger::By;
 use crate::engine::restore::compare::{Sighting, Verdict};
 use crate::error::{Error, Result};
@@ -53,6 +53,18 @@ impl Anchors {
             lost.extend(self.hold_one(sighting, verdict, by, reason).await?);
         }
         Ok(lost)
+    }
+
+    /// The acts that an anchor of another node names.
+    ///
+    /// # Errors
+    /// 400 if it does not hold.
+    pub fn acts_of(&self, text: &[u8]) -> Result<Vec<Sighting>> {
+        match Anchor::read(text, &self.mount_id, &self.signing.public()) {
+            Ok(anchor) => Ok(anchor.heads()),
+            Err(Flaw::Foreign) => Err(Error::field("anchor", "this is an anchor of another store")),
+            Err(Flaw::Broken(what)) => Err(Error::field("anchor", what)),
+        }
     }
 
     /// Compares all that this node and its places know, and holds every account that went back. May be done again.

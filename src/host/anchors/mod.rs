@@ -29,7 +29,7 @@ mod evidence;
 pub mod place;
 mod remote;
 mod start;
-mod tail;
+pub mod tail;
 
 pub use accept::{Accepted, Lost};
 use anchor::{Anchor, AuditMark, Parts};

@@ -63,6 +63,13 @@ pub(in super::super) async fn accept(visit: &Visit<'_>, mut fields: Fields) -> R
 /// `sys/restore/evidence`: holds what the store lost of the acts that are named, from the files of other nodes.
 pub(in super::super) async fn evidence(visit: &Visit<'_>, mut fields: Fields) -> Result<Acted, Refusal> {
     let reason = reason(&mut fields)?;
+    if let Some(text) = fields.exact_string("anchor")?.value() {
+        let heads = anchors(visit.open)?.acts_of(text.as_bytes())?;
+        let lost = anchors(visit.open)?.hold(&heads, &visit.by(), &reason).await?;
+        let mut data = told(&lost);
+        data.insert("compared".to_owned(), json!(heads.len()));
+        return Ok(Acted::data(data, &fields));
+    }
     let named = match fields.take("heads").value() {
         Some(Value::Array(list)) if list.len() <= MOST => list,
         _ => return Err(Error::field("heads", format_args!("a list of at most {MOST} acts")).into()),
