@@ -437,3 +437,54 @@ fn a_store_moves_to_postgresql_and_back() {
     assert_eq!(scene.read("accounts", ACCOUNT).expect(200).data()["remaining"], 4);
     scene.retrieve(ACCOUNT, "bob").expect(200);
 }
+
+/// Killed at many moments, a move goes on where it was; until it has ended no server starts on the new store.
+#[test]
+fn a_move_that_is_killed_again_and_again_ends_well() {
+    let (mut server, scene, _) = furnished(Setup::default().static_seal());
+    server.terminate();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Redb::open(&server.store()).unwrap();
+        for number in 0..24 {
+            let some =
+                |n: u32| Write::create(format!("a/{number}/{n}"), vec![7; 8 << 10], &SeededRandom::new(u64::from(n)));
+            store.put_all((0..128).map(some).collect()).await.unwrap();
+        }
+    });
+    let (to, moved) = elsewhere(&server, "moved");
+    let from = server.configure();
+    let line = ["storage", "migrate", "--json", "--from", text(&from), "--to", text(&to)];
+    let (mut killed, mut patience) = (0, 10);
+    let moved_all = loop {
+        let mut child =
+            Command::new(BINARY).args(line).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(patience));
+        if child.try_wait().unwrap().is_some() {
+            break child.wait_with_output().unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        killed += 1;
+        if moved.exists() && unfinished(&moved) {
+            run(&server, "", &["server", "--config", text(&to)], "").exits(1).says("unfinished copy");
+        }
+        patience += patience / 4;
+    };
+    assert!(killed > 2, "it was too quick to be killed");
+    let said = String::from_utf8_lossy(&[&moved_all.stdout[..], &moved_all.stderr].concat()).into_owned();
+    // A kill may have come between the last write and the last words.
+    assert!(moved_all.status.success() || said.contains("is not empty"), "{said}");
+    fs::rename(&moved, server.store()).unwrap();
+    server.restart();
+    scene.retrieve(ACCOUNT, "alice").expect(200);
+    // What was made up here is no record, and the doctor sees that it came along.
+    run(&server, server.root_token(), &["doctor"], "").exits(3).says("3072 wrong");
+}
+
+/// Whether the marker of an unfinished copy lies in the store at `path`.
+fn unfinished(path: &Path) -> bool {
+    let Ok(store) = Redb::open(path) else { return false };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(sparekey::storage::copy::is_unfinished(&store)).unwrap()
+}
