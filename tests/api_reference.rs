@@ -203,6 +203,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Exhausted(2),
         Refusal::Ended(2, Cause::ReEnrollment),
         Refusal::Quarantined(2),
+        Refusal::Held(2, Timestamp::from_secs(1_780_000_000), "backup of last night".to_owned()),
         Refusal::NotQuarantined(2),
         Refusal::NotLocked,
         Refusal::Alive(2),
@@ -232,7 +233,7 @@ fn refusals() -> Vec<Refusal> {
             Refusal::CasMismatch { .. } | Refusal::EnrollmentOwed { .. } | Refusal::EnrollmentStale { .. } => {}
             Refusal::BoundInFuture | Refusal::BoundBeforeEnrollment | Refusal::BoundBeforeActive => {}
             Refusal::KnownCodes(_) | Refusal::NoSet | Refusal::Exhausted(_) | Refusal::Ended(..) => {}
-            Refusal::Quarantined(_) | Refusal::NotQuarantined(_) | Refusal::NoGeneration(_) => {}
+            Refusal::Quarantined(_) | Refusal::Held(..) | Refusal::NotQuarantined(_) | Refusal::NoGeneration(_) => {}
             Refusal::NoSlot { .. } | Refusal::SlotSpent(_) | Refusal::OutOfTurn { .. } => {}
             Refusal::Forbidden(_) | Refusal::TooMany { .. } | Refusal::Full | Refusal::LiveSet(_) => {}
             Refusal::TextHoldsCode(_) | Refusal::KeyReused | Refusal::AssertionUsed => {}

@@ -147,10 +147,13 @@ fn bounded(text: &str, limit: usize) -> String {
 }
 
 /// The engine's note, in clear: what a disclosure must name, then up to 16 more members of plain values, none that is named
-/// for codes.
+/// for codes. `reached` names ledger entries, one text each.
 pub fn note(note: &Map<String, Value>) -> Map<String, Value> {
-    let plain = |value: &Value| match value {
+    let plain = |name: &str, value: &Value| match value {
         Value::String(text) => Some(Value::String(bounded(text, NOTED))),
+        Value::Array(list) if name == "reached" => {
+            Some(list.iter().filter_map(Value::as_str).take(ELEMENTS).map(clear_entry).collect())
+        }
         Value::Array(list) => {
             Some(Value::Array(list.iter().filter(|element| element.is_number()).take(ELEMENTS).cloned().collect()))
         }
@@ -161,7 +164,12 @@ pub fn note(note: &Map<String, Value>) -> Map<String, Value> {
     let named = note.iter().filter(|(name, _)| !words::holds_codes(name) && name.len() <= 64);
     let (first, more): (Vec<_>, Vec<_>) = named.partition(|(name, _)| must(name));
     let all = first.into_iter().chain(more.into_iter().take(16));
-    all.filter_map(|(name, value)| Some((clear(name), plain(value)?))).collect()
+    all.filter_map(|(name, value)| Some((clear(name), plain(name, value)?))).collect()
+}
+
+/// `account seq head`: names are bounded where they are parsed.
+fn clear_entry(text: &str) -> Value {
+    Value::String(bounded(text, NOTED + 128))
 }
 
 /// How many codes were left out here.

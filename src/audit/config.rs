@@ -128,6 +128,14 @@ impl DeviceConfig {
         &self.options
     }
 
+    /// The file of a device of kind `file`.
+    pub fn file_path(&self) -> Option<&std::path::Path> {
+        match &self.place {
+            Place::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// `file`, `stdout` or `socket`.
     pub fn kind(&self) -> &'static str {
         match self.place {

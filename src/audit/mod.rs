@@ -10,6 +10,7 @@ mod entry;
 mod replay;
 mod report;
 mod shape;
+pub mod sighting;
 mod start;
 mod state;
 mod words;

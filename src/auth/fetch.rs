@@ -80,7 +80,8 @@ async fn get(url: String, ca_pem: Option<String>) -> std::result::Result<Vec<u8>
     Ok(body.to_bytes().to_vec())
 }
 
-fn tls(ca_pem: Option<&str>) -> Result<ClientConfig> {
+/// What a client trusts: `ca_pem`, or the public authorities.
+pub(crate) fn tls(ca_pem: Option<&str>) -> Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?;

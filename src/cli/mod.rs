@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod paint;
 pub mod plugin;
 pub mod progress;
+pub mod quarantine;
 pub mod relay;
 pub mod report;
 pub mod restore;

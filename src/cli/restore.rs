@@ -11,6 +11,7 @@ use crate::cli::client::Failure;
 use crate::cli::console::Console;
 use crate::cli::offline;
 use crate::cli::progress::{Progress, mebibytes, rate};
+use crate::cli::quarantine;
 use crate::config::{Config, StorageChoice};
 use crate::process;
 use crate::random::OsRandom;
@@ -36,21 +37,21 @@ The unseal keys are those of the time of the backup; under a static seal the con
 serves for an older one). An embedded store is built beside its place, verified, and only then put there; what was cut off is
 begun or gone on with by running it again.
 
-What happened after the backup is not in it: codes that were dispensed since would be given out again. Compare with the audit
-files before you let anybody in (docs/backup.md).
+What happened after the backup is not in it: codes that were dispensed since would be given out again. So the server gives
+none until you have compared, and said `sparekey restore accept` (docs/restoring.md).
 
 Exit codes:
   0  the store is restored, or the backup is sound
   1  wrong usage, or the store cannot be written; what was there is as it was
   2  the backup is damaged, cut short, or not opened by these keys";
 
-/// Put a backup into an empty store, or check one.
+/// Put a backup into an empty store, or check one; accept a store that was put back.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     /// The backup
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required = true)]
+    pub file: Option<PathBuf>,
     /// Configuration file of the server: names the store and the seal
     #[arg(long, value_name = "FILE", required_unless_present = "show")]
     pub config: Option<PathBuf>,
@@ -66,10 +67,15 @@ pub struct Args {
     /// Say nothing unless something is wrong
     #[arg(long)]
     pub quiet: bool,
+    #[command(subcommand)]
+    waiting: Option<quarantine::Command>,
 }
 
 /// Runs the subcommand on this process's console.
 pub fn run(args: Args) -> ExitCode {
+    if let Some(command) = args.waiting {
+        return quarantine::run(command);
+    }
     process::harden();
     let mut console = Console::standard();
     match restore(&args, &mut console) {
@@ -83,7 +89,9 @@ pub fn run(args: Args) -> ExitCode {
 
 /// Does what `args` say.
 pub fn restore(args: &Args, console: &mut Console) -> Result<(), Failure> {
-    let file = File::open(&args.file).map_err(|error| Failure::local(format!("{}: {error}", args.file.display())))?;
+    // The command line has seen to it that there is one.
+    let path = args.file.as_deref().unwrap_or(Path::new(""));
+    let file = File::open(path).map_err(|error| Failure::local(format!("{}: {error}", path.display())))?;
     let reader = Reader::open(BufReader::with_capacity(1 << 20, file)).map_err(damaged)?;
     let Some(config) = args.config.as_deref().filter(|_| !args.show) else {
         return show(reader, console);

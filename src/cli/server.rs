@@ -19,6 +19,7 @@ use crate::cli::store;
 use crate::clock::SystemClock;
 use crate::config::{Config, Listener, StorageChoice};
 use crate::error::Error;
+use crate::host::anchors::AnchorConfig;
 use crate::host::seal::Seal;
 use crate::host::{Host, HostInfo, HostParts};
 use crate::http::tls::TlsReloader;
@@ -152,7 +153,13 @@ impl Server {
         let waits = seal.asks_elsewhere();
         let initialized = seal.initialized().await.map_err(|error| Failure::of("seal", &error))?;
         let clock = Arc::new(SystemClock);
-        let host = Host::new(HostParts {
+        let anchoring = AnchorConfig {
+            node: node_name(config),
+            interval: config.anchors.interval,
+            local: config.anchors.local.clone(),
+            places: config.anchors.places.clone(),
+        };
+        let parts = HostParts {
             storage,
             seal,
             devices: config.devices.clone(),
@@ -167,7 +174,8 @@ impl Server {
                 cluster_name: config.cluster_name.clone().unwrap_or_else(|| "sparekey".to_owned()),
                 node: config.node_id.clone().or_else(|| host_name(&config.storage)),
             },
-        });
+        };
+        let host = Host::with_anchors(parts, anchoring);
         match development {
             Some(development) => {
                 let address = doors.first().map_or(([127, 0, 0, 1], 0).into(), |door| door.address);
@@ -226,6 +234,16 @@ fn host_name(storage: &StorageChoice) -> Option<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '-' };
     Some(name.chars().map(plain).take(128).collect()).filter(|name: &String| !name.is_empty())
+}
+
+/// What the node is called in its anchors: its name, or its machine and where it listens.
+fn node_name(config: &Config) -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match (&config.node_id, config.listeners.first()) {
+        (Some(node), _) => node.clone(),
+        (None, Some(listener)) => format!("{machine} {}", listener.address),
+        (None, None) => machine,
+    }
 }
 
 /// What writes get after the last connection has ended.

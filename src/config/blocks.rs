@@ -8,7 +8,7 @@ use tracing::Level;
 
 use super::section::Section;
 use super::tree::Map;
-use super::{Config, ConfigError, Listener, Log, LogFormat, Telemetry, seal, storage};
+use super::{Config, ConfigError, Listener, Log, LogFormat, Telemetry, anchors, seal, storage};
 use crate::audit::DeviceConfig;
 use crate::http::tls::{ClientCa, MinVersion, TlsFiles};
 
@@ -17,6 +17,8 @@ const WORDS: &[&str] = &[
     "storage",
     "seal",
     "audit",
+    "anchor",
+    "anchor_interval",
     "telemetry",
     "api_addr",
     "mount_path",
@@ -47,6 +49,7 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
     let storage = storage::read(&top, &mut warnings)?;
     let seal = seal::read(&top)?;
     let devices = devices(&top)?;
+    let anchors = anchors::read(&top, &storage, &devices, &mut warnings)?;
     let telemetry = telemetry(&top)?;
     let api_addr = api_addr(&top)?;
     let mount_path = mount_path(&top)?;
@@ -71,6 +74,7 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
         storage,
         seal,
         devices,
+        anchors,
         telemetry,
         api_addr,
         mount_path,

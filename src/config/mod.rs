@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::audit::DeviceConfig;
 use crate::http::tls::TlsFiles;
 
+mod anchors;
 mod blocks;
 mod error;
 mod hcl;
@@ -17,6 +18,7 @@ mod section;
 mod storage;
 mod tree;
 
+pub use anchors::AnchorChoice;
 pub use error::ConfigError;
 pub use seal::{KeyName, KeySource, SealChoice};
 pub use storage::{PostgresChoice, StorageChoice, UrlSource};
@@ -32,6 +34,8 @@ pub struct Config {
     pub seal: SealChoice,
     /// Audit devices, in order.
     pub devices: Vec<DeviceConfig>,
+    /// Where what was acknowledged is anchored outside the store.
+    pub anchors: AnchorChoice,
     /// Metrics.
     pub telemetry: Telemetry,
     /// The address that clients are told, if one was given.

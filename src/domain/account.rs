@@ -16,6 +16,7 @@ use crate::domain::obligation::{Obligation, Retrieval};
 use crate::domain::profile::{Order, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::set::{Cause, End, Kind, Set, Slot, Status};
+use crate::domain::setback::Setback;
 use crate::domain::throttle::Failures;
 use crate::domain::time::Timestamp;
 
@@ -81,6 +82,9 @@ pub struct Account {
     /// That the current set was found to be over by the clock.
     #[n(14)]
     pub noticed: Option<Noticed>,
+    /// Set once acts on it were lost with a store that was put back.
+    #[n(15)]
+    pub setback: Option<Setback>,
 }
 
 impl Account {
@@ -102,6 +106,7 @@ impl Account {
             failures: None,
             moving: None,
             noticed: None,
+            setback: None,
         }
     }
     /// Whether nobody has created it (yet, or again).
@@ -135,7 +140,8 @@ impl Account {
         if self.lapses_at(set, profile).is_some_and(|at| at <= now) {
             return Standing::Over(Cause::Lapsed);
         }
-        if verdict == Verdict::Quarantined { Standing::Quarantined } else { Standing::Active }
+        let blocked = verdict == Verdict::Quarantined || self.holds(set).is_some();
+        if blocked { Standing::Quarantined } else { Standing::Active }
     }
     /// The current set if a code of it may leave at `now`.
     pub fn usable(&self, profile: &Profile, now: Timestamp) -> Result<&Set, Refusal> {
@@ -148,7 +154,7 @@ impl Account {
         };
         match self.standing(set, profile, now) {
             Standing::Active => Ok(set),
-            Standing::Quarantined => Err(Refusal::Quarantined(set.generation)),
+            Standing::Quarantined => Err(self.blocks(set)),
             Standing::Over(cause) => Err(Refusal::Ended(set.generation, cause)),
         }
     }
@@ -284,15 +290,6 @@ impl Account {
         Ok(answer)
     }
 
-    /// After a code left: a new set is owed from the first retrieval on.
-    pub fn owe(&mut self, generation: u32, profile: &Profile, now: Timestamp) -> Obligation {
-        *self.obligation.get_or_insert_with(|| Obligation {
-            since: now,
-            by: now.plus(profile.regenerate_within),
-            generation,
-        })
-    }
-
     /// Takes in an enrollment; answers the generations it ended and quarantined.
     pub fn enroll(
         &mut self,
@@ -340,6 +337,7 @@ impl Account {
         match self.standing(target, profile, now) {
             Standing::Over(cause) => Err(Refusal::Ended(number, cause)),
             Standing::Active => Err(Refusal::NotQuarantined(number)),
+            Standing::Quarantined if self.let_go(number) => Ok(number),
             Standing::Quarantined => {
                 self.enrollment.release(now);
                 Ok(number)

@@ -22,6 +22,7 @@ pub mod refusal;
 pub mod role;
 pub mod rule;
 pub mod set;
+pub mod setback;
 pub mod share;
 pub mod slot;
 pub mod throttle;

@@ -3,6 +3,8 @@
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
+use crate::domain::account::Account;
+use crate::domain::profile::Profile;
 use crate::domain::time::Timestamp;
 
 /// A new set is owed.
@@ -28,4 +30,15 @@ pub struct Retrieval {
     /// When it stops counting.
     #[n(1)]
     pub until: Timestamp,
+}
+
+impl Account {
+    /// After a code left: a new set is owed from the first retrieval on.
+    pub fn owe(&mut self, generation: u32, profile: &Profile, now: Timestamp) -> Obligation {
+        *self.obligation.get_or_insert_with(|| Obligation {
+            since: now,
+            by: now.plus(profile.regenerate_within),
+            generation,
+        })
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::role::Scope;
 use crate::domain::set::Cause;
+use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
 
 /// A refusal by the account's state. Nothing was changed.
@@ -45,6 +46,8 @@ pub enum Refusal {
     Ended(u32, Cause),
     /// The set is blocked until released.
     Quarantined(u32),
+    /// The set is held since acts on its account were lost with a store that was put back: since when, and what was said then.
+    Held(u32, Timestamp, String),
     /// The set is not blocked.
     NotQuarantined(u32),
     /// No lock stands.
@@ -127,7 +130,7 @@ impl Refusal {
             Refusal::NoSet => "no-set",
             Refusal::Exhausted(_) => "exhausted",
             Refusal::Ended(..) => "ended",
-            Refusal::Quarantined(_) => "quarantined",
+            Refusal::Quarantined(_) | Refusal::Held(..) => "quarantined",
             Refusal::NotQuarantined(_) => "not-quarantined",
             Refusal::NotLocked => "not-locked",
             Refusal::Alive(_) => "alive",
@@ -190,6 +193,10 @@ impl fmt::Display for Refusal {
             Refusal::Quarantined(generation) => write!(
                 f,
                 "generation {generation} is blocked since MFA was enrolled again; store a new set, or release this one with a reason"
+            ),
+            Refusal::Held(generation, since, reason) => write!(
+                f,
+                "generation {generation} is held: the store was put back to an earlier state and acts on this account were lost (accepted {since}: {reason}); find out at the provider which codes still work, then store a new set, or release this one with a reason"
             ),
             Refusal::NotQuarantined(generation) => write!(f, "generation {generation} is not quarantined; nothing to release"),
             Refusal::Leaving(to) => write!(

@@ -17,6 +17,7 @@ use crate::engine::cache::Snapshot;
 use crate::engine::keys;
 use crate::engine::learned::{Lack, Learned};
 use crate::engine::record::{self, Record, SOFT_CAP};
+use crate::engine::restore::Guard;
 use crate::engine::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ledger::archive::{self, Segment};
@@ -75,6 +76,8 @@ pub struct Ground<'e> {
     pub fresh_id: &'e [u8; 16],
     /// Where randomness comes from.
     pub random: &'e dyn Random,
+    /// What this process has seen of the store's epochs, and how far it had seen before the records were read.
+    pub guard: (&'e Guard, u64),
 }
 
 /// A try. Its record is a copy: it becomes the truth only if the write is accepted.
@@ -113,12 +116,13 @@ pub struct Attempt<'e> {
     place: Place,
     snapshot: &'e Snapshot,
     conflicts: &'e HashMap<String, (Vec<u8>, Revision)>,
+    guard: (&'e Guard, u64),
 }
 
 impl<'e> Attempt<'e> {
     /// Begins a try on what `ground` holds.
     pub fn begin(ground: &'e Ground<'e>, stored: Option<Stored>, now: Timestamp) -> Result<Self> {
-        let Ground { name, snapshot, conflicts, learned, fresh_id, random } = *ground;
+        let Ground { name, snapshot, conflicts, learned, fresh_id, random, guard } = *ground;
         let Stored { place, mut record } = stored.unwrap_or_else(|| Stored {
             place: Place::Nowhere,
             record: Record { account: Account::stub(*fresh_id, now), ledger: Default::default() },
@@ -144,6 +148,7 @@ impl<'e> Attempt<'e> {
             place,
             snapshot,
             conflicts,
+            guard,
         })
     }
 
@@ -158,6 +163,11 @@ impl<'e> Attempt<'e> {
     /// This try's mark in the ledger.
     pub const fn operation(&self) -> &[u8; 16] {
         &self.operation
+    }
+    /// Refuses while a restore waits to be accepted, or the store is older than this process has seen it.
+    pub fn unbarred(&self) -> Result<()> {
+        let (guard, seen) = self.guard;
+        guard.bars(self.snapshot, seen)
     }
     /// The account's profile; the default one while it has none.
     pub fn profile(&self) -> Result<Arc<Profile>> {

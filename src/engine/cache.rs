@@ -11,6 +11,8 @@ use crate::domain::profile::Profile;
 use crate::domain::role::Role;
 use crate::domain::rule::Rule;
 use crate::engine::keys;
+use crate::engine::restore::Restore;
+use crate::engine::restore::epoch::Epoch;
 use crate::engine::settings::Settings;
 use crate::error::{Error, Result};
 use crate::sources::Source;
@@ -42,6 +44,10 @@ pub enum Parsed {
     Profile(Arc<Profile>),
     /// `sources/…`.
     Source(Arc<Source>),
+    /// `restore`.
+    Restore(Arc<Restore>),
+    /// `epoch`.
+    Epoch(Arc<Epoch>),
     /// Anything else: bytes, never cached.
     Raw(Arc<[u8]>),
 }
@@ -61,6 +67,8 @@ impl Parsed {
                 Parsed::Role(Arc::new(CompiledRole { role, rule }))
             }
             "issuers" => Parsed::Issuer(Arc::new(Compiled::new(name, &from_json(key, &bytes)?)?)),
+            keys::RESTORE => Parsed::Restore(Arc::new(super::record::decode(key, &bytes)?)),
+            keys::EPOCH => Parsed::Epoch(Arc::new(super::record::decode(key, &bytes)?)),
             "profiles" => Parsed::Profile(Arc::new(from_json(key, &bytes)?)),
             "sources" => Parsed::Source(Arc::new(from_json(key, &bytes)?)),
             _ => Parsed::Raw(bytes.into()),
@@ -211,6 +219,20 @@ impl Snapshot {
         match self.get(keys::CONFIG) {
             Some((_, Parsed::Settings(settings))) => settings.clone(),
             _ => Arc::default(),
+        }
+    }
+    /// What the store says of restores.
+    pub fn restore(&self) -> Arc<Restore> {
+        match self.get(keys::RESTORE) {
+            Some((_, Parsed::Restore(restore))) => restore.clone(),
+            _ => Arc::default(),
+        }
+    }
+    /// The store's epoch.
+    pub fn epoch(&self) -> Option<Arc<Epoch>> {
+        match self.get(keys::EPOCH) {
+            Some((_, Parsed::Epoch(epoch))) => Some(epoch.clone()),
+            _ => None,
         }
     }
     /// A role.

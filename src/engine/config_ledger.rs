@@ -26,6 +26,10 @@ impl By {
     pub fn request(request: &Request) -> Self {
         By { actor: operator(request), request_id: request.id.clone(), remote: remote(request) }
     }
+    /// Actor, request id and address, for a ledger entry.
+    pub(super) fn parts(&self) -> (Actor, String, Option<String>) {
+        (self.actor.clone(), self.request_id.clone(), self.remote.clone())
+    }
     /// The engine itself, going on with what somebody began.
     pub fn engine() -> Self {
         By { actor: Actor { subject: "sparekey".to_owned(), ..Actor::default() }, ..By::default() }
@@ -34,7 +38,7 @@ impl By {
 
 /// What is said of a change: the act and its detail, an object that names a `path`.
 pub struct Said {
-    /// `create`, `update`, `delete`, `rotate`, `rewrap`, `retire`, `recover`, `erase`.
+    /// `create`, `update`, `delete`, `rotate`, `rewrap`, `retire`, `recover`, `erase`, `quarantine`, `restore`.
     pub act: &'static str,
     /// Path, before and after.
     pub detail: Value,

@@ -60,10 +60,11 @@ pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
                 .map(|key| (snapshot.revision(&key), key));
             let taken = Taken { source: &source, name: &name, event: &event, request: &request, trusted: &trusted };
             // The event was right. A 400 would make the sender drop it, and with it the end of the old set.
-            take_in(engine, &snapshot.keyring()?, taken).await.map_err(|error| match error.kind() {
+            let note = take_in(engine, &snapshot.keyring()?, taken).await.map_err(|error| match error.kind() {
                 Kind::Invalid => Error::internal(error),
                 _ => error,
             })?;
+            return Ok(Response { body: Body::Accepted, note, ..Response::empty() });
         }
         Received::Verification { .. } => engine.tally(&name, Tally::Verified(now)).await,
         Received::StreamUpdated { status, .. } => {
@@ -146,7 +147,8 @@ impl Taken<'_> {
     }
 }
 
-async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> Result<()> {
+/// Brings the event to the accounts it names; answers what audit says of them.
+async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> Result<Map<String, Value>> {
     let accounts = taken.source.accounts(&taken.event.subjects);
     let id = keyring.keyed_hash(HashPurpose::RequestContent, &[b"event", taken.event.id.as_bytes()]);
     let key = keys::event(taken.name, &id);
@@ -161,27 +163,36 @@ async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> R
             let first = engine.change(plan, |attempt| {
                 taken.still_stands(attempt)?;
                 if attempt.raw(&key).is_some() || attempt.in_the_way(&key).is_some() {
-                    return Ok(Decision::Keep(false));
+                    return Ok(Decision::Keep(None));
                 }
                 let seen = Seen { at: attempt.now, todo: Vec::new() };
                 attempt.after.push(Write::create(&key, record::encode(&seen), attempt.random));
-                reach(attempt, &taken)?;
-                Ok(Decision::Write(true))
+                Ok(Decision::Write(Some(reach(attempt, &taken)?)))
             });
-            if first.await? {
+            if let Some(note) = first.await? {
                 engine.tally(taken.name, Tally::Applied(engine.clock.now())).await;
+                return Ok(note);
             }
         }
         // Several: the event goes down first with all of them to do; a redelivery goes on where this stopped.
         many => {
             remember(engine, &key, many).await?;
+            let mut reached = Vec::new();
             for account in many {
-                finish(engine, &key, account, &taken).await?;
+                if let Some(note) = finish(engine, &key, account, &taken).await? {
+                    let said = |field: &str| note.get(field).map(plain).unwrap_or_default();
+                    reached.push(format!("{} {} {}", said("account"), said("seq"), said("head")));
+                }
             }
             engine.tally(taken.name, Tally::Applied(engine.clock.now())).await;
+            return Ok(Map::from_iter([("reached".to_owned(), json!(reached))]));
         }
     }
-    Ok(())
+    Ok(Map::new())
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Writes the event down with the accounts to do, unless it is there already.
@@ -196,7 +207,12 @@ async fn remember(engine: &Engine, key: &str, accounts: &[AccountName]) -> Resul
 }
 
 /// Reaches one account of the event and takes it off the list in the same commit.
-async fn finish(engine: &Engine, key: &str, account: &AccountName, taken: &Taken<'_>) -> Result<()> {
+async fn finish(
+    engine: &Engine,
+    key: &str,
+    account: &AccountName,
+    taken: &Taken<'_>,
+) -> Result<Option<Map<String, Value>>> {
     let plan = Plan { account, also: taken.also(key) };
     engine
         .change(plan, |attempt| {
@@ -210,18 +226,17 @@ async fn finish(engine: &Engine, key: &str, account: &AccountName, taken: &Taken
             };
             let mut seen: Seen = record::decode(key, &bytes)?;
             if !seen.todo.iter().any(|name| name == account.as_str()) {
-                return Ok(Decision::Keep(()));
+                return Ok(Decision::Keep(None));
             }
             seen.todo.retain(|name| name != account.as_str());
             attempt.after.push(Write::put(key, Expect::At(revision), record::encode(&seen), attempt.random));
-            reach(attempt, taken)?;
-            Ok(Decision::Write(()))
+            Ok(Decision::Write(Some(reach(attempt, taken)?)))
         })
         .await
 }
 
-/// Applies the event to the account of this try.
-fn reach(attempt: &mut Attempt<'_>, taken: &Taken<'_>) -> Result<()> {
+/// Applies the event to the account of this try; answers what audit says of it.
+fn reach(attempt: &mut Attempt<'_>, taken: &Taken<'_>) -> Result<Map<String, Value>> {
     let event = taken.event;
     let actor = Actor {
         subject: taken.name.to_owned(),
@@ -239,11 +254,9 @@ fn reach(attempt: &mut Attempt<'_>, taken: &Taken<'_>) -> Result<()> {
         Effect::Quarantine => Weight::Doubts,
         Effect::Notify => {
             entry.detail = Some(detail.to_string());
-            attempt.log(entry);
-            return Ok(());
+            return Ok(attempt.log(entry));
         }
     };
     let fact = Fact { at: event.at, weight, source: taken.name, skew: taken.source.skew() };
-    apply(attempt, entry, fact, detail)?;
-    Ok(())
+    Ok(apply(attempt, entry, fact, detail)?.1)
 }

@@ -14,6 +14,10 @@ pub const CONFIG_LEDGER: &str = "config-ledger";
 pub const WRAPS: &str = "wraps";
 /// How far re-wrapping has come.
 pub const REWRAP: &str = "rewrap";
+/// The store-wide epoch, which only grows.
+pub const EPOCH: &str = "epoch";
+/// Whether a restore waits to be accepted.
+pub const RESTORE: &str = "restore";
 /// Folders of the configuration records.
 pub const ISSUERS: &str = "issuers/";
 /// Folder of the profiles.
@@ -76,5 +80,6 @@ pub fn source_state(source: &str) -> String {
 
 /// Whether `key` is a record of the configuration or the keyring: those that seldom change and are held in memory.
 pub fn is_configuration(key: &str) -> bool {
-    key == KEYRING || key == CONFIG || [ISSUERS, PROFILES, ROLES, SOURCES].iter().any(|folder| key.starts_with(folder))
+    [KEYRING, CONFIG, RESTORE].contains(&key)
+        || [ISSUERS, PROFILES, ROLES, SOURCES].iter().any(|folder| key.starts_with(folder))
 }

@@ -41,6 +41,9 @@ pub fn show(
         }),
     );
     put("failures", json!(account.failures.map(|failures| show_failures(&failures, now))));
+    if let Some(setback) = setback(account) {
+        put("setback", setback);
+    }
     put("warnings", json!(warnings(account, rules, now, circular)));
     put("sets", Value::Array(account.sets.iter().map(|set| show_set(set, account, rules, now)).collect()));
     map
@@ -63,6 +66,7 @@ pub fn warnings(account: &Account, rules: &Profile, now: Timestamp, circular: bo
     note(account.obligation.is_some(), "owes");
     note(account.obligation.is_some_and(|owed| owed.by <= now), "overdue");
     note(live.is_some_and(|set| account.standing(set, rules, now) == Standing::Quarantined), "quarantined");
+    note(live.is_some_and(|set| account.holds(set).is_some()), "held");
     // Of an issued set nobody else knows anything: its end here is the end.
     note(account.sets.iter().any(is_unconfirmed), "unconfirmed");
     note(rules.review_by.is_some_and(|by| by < now.millis()), "stale-review");
@@ -88,6 +92,16 @@ pub fn owes(account: &Account, now: Timestamp) -> Option<Value> {
         json!({
             "since": owed.since.to_string(), "by": owed.by.to_string(), "generation": owed.generation,
             "overdue": owed.by <= now,
+        })
+    })
+}
+
+/// What was lost with a store that was put back, if anything was.
+pub fn setback(account: &Account) -> Option<Value> {
+    account.setback.as_ref().map(|setback| {
+        json!({
+            "at": setback.at.to_string(), "seq": setback.seq, "known_seq": setback.known_seq, "held": setback.held,
+            "reason": setback.reason,
         })
     })
 }

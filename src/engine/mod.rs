@@ -52,6 +52,7 @@ pub mod record;
 pub mod repeat;
 pub mod report;
 pub mod request;
+pub mod restore;
 pub mod retrieve;
 pub mod revoke;
 pub mod rewrap;
@@ -104,6 +105,7 @@ pub struct Engine {
     tally: wraps::Tally,
     rewrapping: AtomicBool,
     me: turns::Me,
+    guard: restore::Guard,
 }
 
 /// A request that found its path.
@@ -133,6 +135,7 @@ impl Engine {
             tally: wraps::Tally::default(),
             rewrapping: AtomicBool::new(false),
             me: turns::Me::default(),
+            guard: restore::Guard::default(),
         }
     }
     /// The same in a vault that vouches for its callers: issuers of type `host` mean something.

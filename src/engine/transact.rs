@@ -14,6 +14,7 @@ use crate::engine::claimant::Claimant;
 use crate::engine::keys;
 use crate::engine::learned::Learned;
 use crate::engine::request::Request;
+use crate::engine::restore;
 use crate::error::{Error, Result};
 use crate::storage::{Found, Get, PutError, Revision};
 
@@ -84,6 +85,8 @@ impl Engine {
         let mut learned = Learned::default();
         let fresh_id = crate::random::bytes(&*self.random);
         for tries in 0u32.. {
+            // Before the read: what was seen later may not be in it yet.
+            let seen = self.guard.seen();
             let reading = self.read_for(&plan, &learned.records);
             let (snapshot, stored) = match &mut judged {
                 Some((claimant, _)) => {
@@ -101,6 +104,7 @@ impl Engine {
                 learned: &learned,
                 fresh_id: &fresh_id,
                 random: &*self.random,
+                guard: (&self.guard, seen),
             };
             let mut attempt = Attempt::begin(&ground, stored, self.clock.now())?;
             attempt.marks_burns = !self.storage.commits_together();
@@ -111,6 +115,9 @@ impl Engine {
                 Some((claimant, judged)) => Some(claimant.judge(&snapshot, &act_of(judged, &attempt))?),
                 None => None,
             };
+            if judged.as_ref().is_some_and(|(_, judged)| restore::waits(judged.capability)) {
+                attempt.unbarred()?;
+            }
             let decided = decide(&mut attempt, grant);
             let lacks = std::mem::take(&mut attempt.lacks);
             if !lacks.is_empty() {
@@ -158,6 +165,8 @@ impl Engine {
     async fn read_for(&self, plan: &Plan<'_>, more: &[String]) -> Result<(Snapshot, Option<Stored>)> {
         let mut wanted = vec![keys::KEYRING.to_owned(), keys::CONFIG.to_owned(), keys::account(plan.account)];
         wanted.extend(plan.also.iter().chain(more).cloned());
+        wanted.push(keys::RESTORE.to_owned());
+        wanted.extend((self.guard.seen() > 0).then(|| keys::EPOCH.to_owned()));
         wanted.extend(self.recent_profiles());
         let mut snapshot = Snapshot::within(self.storage.clone().step());
         self.load(&mut snapshot, wanted).await?;

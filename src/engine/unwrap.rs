@@ -38,6 +38,7 @@ impl Engine {
 }
 
 fn decide(attempt: &mut Attempt<'_>, unwrap: &Unwrap) -> Result<Decision<Response>> {
+    attempt.unbarred()?;
     let profile = attempt.profile()?;
     let wrapped = |slot: &Slot| matches!(slot, Slot::Wrapped(_, _, token) if **token == unwrap.token_hash);
     let found = attempt.record.account.live().and_then(|set| {

@@ -22,6 +22,10 @@ pub(super) async fn conclude(
     acted: Acted,
 ) -> Answer {
     let Acted { mut answer, note, disclosure } = acted;
+    // Before audit has the line: the anchor that does not have this act names a place in the file before it.
+    if let Some(anchors) = &open.anchors {
+        anchors.note(&note);
+    }
     let mut original = None;
     // Codes come into an answer against the receipt only, so it is wrapped after that.
     let late = call.wrap_ttl.filter(|_| disclosure.is_some()).map(|ttl| open.wrappings.draft(&call.path, ttl));

@@ -128,6 +128,9 @@ async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Val
         Place::RootTokenAttempt => sys::generate_root::attempt(visit, Shape::Enveloped, fields).await,
         Place::RootTokenUpdate => sys::generate_root::update(visit, Shape::Enveloped, fields).await,
         Place::Rekey => Err(Refusal::new(405, "unsupported operation")),
+        Place::Restore => sys::restore::status(visit, &fields).await,
+        Place::RestoreAccept => sys::restore::accept(visit, fields).await,
+        Place::RestoreEvidence => sys::restore::evidence(visit, fields).await,
         Place::LookupAccessor => tokens::paths::lookup_accessor(visit, fields).await,
         Place::RevokeAccessor => tokens::paths::revoke_accessor(visit, fields).await,
     }

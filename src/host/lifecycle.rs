@@ -1,9 +1,12 @@
 //! Initialisation, unsealing, sealing: how what needs the root key comes to be and goes again.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+use super::anchors::Anchors;
 use super::answer::Refusal;
 use super::call::Token;
 use super::seal::{InitShares, Initialised, Progress, Share};
@@ -11,7 +14,7 @@ use super::sys::generate_root::RootAttempt;
 use super::tokens::record::Holder;
 use super::tokens::{self, Tokens};
 use super::wrapping::Wrappings;
-use super::{Host, MAX_ACTS, Unsealed, failure};
+use super::{Host, Keeping, MAX_ACTS, Unsealed, failure};
 use crate::audit::Broker;
 use crate::crypto::barrier;
 use crate::crypto::keyring::Keyring;
@@ -39,6 +42,10 @@ impl Host {
     /// Unseals if the seal can do so by itself. A store that is not initialised, or under Shamir, stays as it is.
     pub async fn start(&self) -> Result<()> {
         let _turn = self.turn().await?;
+        // An initialisation that had the turn before has opened it already: its audit files are open once.
+        if !self.is_sealed() {
+            return Ok(());
+        }
         self.is_initialized().await;
         match self.seal.auto_unseal().await? {
             Some(root) => self.open(root).await,
@@ -139,6 +146,9 @@ impl Host {
         if idle.is_err() {
             tracing::warn!("writes are still at work; the barrier is sealed under them");
         }
+        if let Some(keeping) = &open.keeping {
+            keeping.end(patience).await;
+        }
         open.audit.close().await;
         self.barrier.seal();
     }
@@ -212,15 +222,48 @@ impl Host {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         });
-        let engine = match &self.info.node {
+        let engine = Arc::new(match &self.info.node {
             Some(node) => engine.on_node(node),
             None => engine,
-        };
+        });
+        let anchors = self.anchor(&engine, &keyring).await?;
+        let keeping = anchors.as_ref().map(Keeping::begin);
         let tokens = Tokens::new(Arc::clone(&storage), Arc::clone(&keyring), Arc::clone(&clock), Arc::clone(&random));
         let wrappings = Wrappings::new(storage, Arc::clone(&keyring), clock, random);
         let metrics = Arc::clone(&self.metrics);
         let root_attempt = RootAttempt::default();
-        Ok(Unsealed { keyring, root, root_attempt, metrics, engine, tokens, wrappings, audit })
+        Ok(Unsealed { keyring, root, root_attempt, metrics, engine, tokens, wrappings, audit, anchors, keeping })
+    }
+
+    /// Compares the store with what this node knows of it.
+    async fn anchor(&self, engine: &Arc<Engine>, keyring: &Keyring) -> Result<Option<Arc<Anchors>>> {
+        // Where the server beneath the store can be replaced, somebody must compare before the new one is trusted.
+        if !self.anchoring.is_on() && engine.lines().is_none() {
+            return Ok(None);
+        }
+        let (config, clock) = (self.anchoring.clone(), Arc::clone(&self.clock));
+        let anchors = Anchors::new(config, &self.devices, Arc::clone(engine), keyring, clock)?;
+        anchors.begin().await?;
+        Ok(Some(Arc::new(anchors)))
+    }
+}
+
+impl Keeping {
+    fn begin(anchors: &Arc<Anchors>) -> Keeping {
+        let (stop, stopped) = watch::channel(false);
+        let anchors = Arc::clone(anchors);
+        let task = tokio::spawn(async move { anchors.keep(stopped).await });
+        Keeping { stop, task: Mutex::new(Some(task)) }
+    }
+    async fn end(&self, patience: Duration) {
+        self.stop.send_replace(true);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(task) = task else { return };
+        let abort = task.abort_handle();
+        if tokio::time::timeout(patience, task).await.is_err() {
+            tracing::warn!("the last anchor could not be written in time");
+            abort.abort();
+        }
     }
 }
 

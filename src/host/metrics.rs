@@ -54,6 +54,10 @@ pub struct Gauges {
     pub sealed: bool,
     /// Calls of the store that failed.
     pub storage_failures: u64,
+    /// Whether a restore waits to be accepted.
+    pub restore_quarantine: bool,
+    /// The epoch of the last anchor and how many a place did not take, if anchors are kept.
+    pub anchors: Option<(u64, u64)>,
     /// Values sealed under the barrier's key since it was put to use.
     pub barrier_uses: u64,
     /// Audit devices: declared, and working.

@@ -5,10 +5,11 @@
 //! takes a reference to it and goes on with that, whatever happens to the seal meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use crate::audit::{Broker, DeviceConfig};
 use crate::auth::Verifier;
@@ -21,6 +22,7 @@ use crate::random::Random;
 use crate::storage::Storage;
 use crate::storage::barrier::Barrier;
 
+pub mod anchors;
 pub mod answer;
 pub mod call;
 mod conclusion;
@@ -42,6 +44,7 @@ pub mod tokens;
 mod visit;
 pub mod wrapping;
 
+use anchors::{AnchorConfig, Anchors};
 use metrics::Metrics;
 use seal::Seal;
 use sys::generate_root::RootAttempt;
@@ -93,6 +96,7 @@ pub struct Host {
     barrier: Arc<Barrier>,
     seal: Seal,
     devices: Vec<DeviceConfig>,
+    anchoring: AnchorConfig,
     verifier: Arc<Verifier>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -114,15 +118,36 @@ pub struct Unsealed {
     root: Arc<Key>,
     root_attempt: RootAttempt,
     metrics: Arc<Metrics>,
-    engine: Engine,
+    engine: Arc<Engine>,
     tokens: Tokens,
     wrappings: Wrappings,
     audit: Broker,
+    anchors: Option<Arc<Anchors>>,
+    /// Tells the task that keeps the anchors to write a last one and end.
+    keeping: Option<Keeping>,
+}
+
+/// The task that keeps the anchors.
+struct Keeping {
+    stop: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Unsealed {
+    /// Whether a restore waits to be accepted, as far as this node knows.
+    fn is_quarantined(&self) -> bool {
+        self.anchors.as_ref().is_some_and(|anchors| anchors.told().quarantined)
+    }
 }
 
 impl Host {
-    /// A sealed host.
+    /// A sealed host that keeps no anchors.
     pub fn new(parts: HostParts) -> Arc<Host> {
+        Host::with_anchors(parts, AnchorConfig::default())
+    }
+
+    /// A sealed host that anchors what it acknowledges outside the store.
+    pub fn with_anchors(parts: HostParts, anchoring: AnchorConfig) -> Arc<Host> {
         let HostParts { storage, seal, devices, verifier, clock, random, info } = parts;
         let devices = match &info.node {
             Some(node) => devices.into_iter().map(|device| device.on_node(node)).collect(),
@@ -133,6 +158,7 @@ impl Host {
             raw: storage,
             seal,
             devices,
+            anchoring,
             verifier,
             metrics: Arc::new(Metrics::new(clock.now())),
             clock,

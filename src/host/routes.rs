@@ -59,6 +59,9 @@ pub enum Place {
     RootTokenUpdate,
     Rekey,
     Snapshot,
+    Restore,
+    RestoreAccept,
+    RestoreEvidence,
 }
 
 /// What a caller must bring.
@@ -232,6 +235,30 @@ pub static TABLE: &[Entry] = &[
         Need::Administer,
         false,
         "Send a backup of everything, as `sparekey backup` saves it.",
+    ),
+    entry(
+        "sys/restore",
+        Place::Restore,
+        READ,
+        Need::Administer,
+        false,
+        "Tell whether the store was put back to an earlier state and waits to be accepted.",
+    ),
+    entry(
+        "sys/restore/accept",
+        Place::RestoreAccept,
+        WRITE,
+        Need::Administer,
+        false,
+        "Accept it: hold every account that went back, and go on.",
+    ),
+    entry(
+        "sys/restore/evidence",
+        Place::RestoreEvidence,
+        WRITE,
+        Need::Administer,
+        false,
+        "Hold the accounts that went back before acts from other nodes' files.",
     ),
     entry(
         "sys/capabilities-self",

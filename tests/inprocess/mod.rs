@@ -13,6 +13,7 @@ use sparekey::audit::DeviceConfig;
 use sparekey::auth::Verifier;
 use sparekey::auth::fetch::HttpsFetch;
 use sparekey::clock::{Clock, SettableClock, SystemClock};
+use sparekey::host::anchors::AnchorConfig;
 use sparekey::host::seal::{Seal, SealConfig};
 use sparekey::host::{Host, HostInfo, HostParts};
 use sparekey::http::tls::TlsReloader;
@@ -62,6 +63,8 @@ pub struct Setup {
     pub node: Option<String>,
     /// Audit devices beside it.
     pub devices: Vec<DeviceConfig>,
+    /// Which anchors it keeps; none if none.
+    pub anchors: AnchorConfig,
 }
 
 impl Default for Setup {
@@ -74,6 +77,7 @@ impl Default for Setup {
             audited: true,
             node: None,
             devices: Vec::new(),
+            anchors: AnchorConfig::default(),
         }
     }
 }
@@ -92,7 +96,7 @@ impl Setup {
         if self.audited {
             devices.push(DeviceConfig::new("file", "file", &options).unwrap());
         }
-        let host = Host::new(HostParts {
+        let parts = HostParts {
             seal: Seal::new(SealConfig::Shamir, Arc::clone(&storage), random.clone()),
             storage: Arc::clone(&storage),
             devices,
@@ -107,7 +111,8 @@ impl Setup {
                 cluster_name: "sparekey".to_owned(),
                 node: self.node,
             },
-        });
+        };
+        let host = Host::with_anchors(parts, self.anchors);
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);

@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::engine::report::posture::WARNINGS;
 
 /// Warnings that want somebody to act at once.
-const NOW: [&str; 6] = ["no-fallback", "refused", "overdue", "circular", "quarantined", "locked"];
+const NOW: [&str; 7] = ["no-fallback", "refused", "overdue", "circular", "held", "quarantined", "locked"];
 
 const ACCOUNTS: &[Column] = &[
     Column::new("STATE", Kind::Head),
@@ -155,6 +155,8 @@ fn sentence(word: &str, row: &Value, words: &[&str], now: Option<Timestamp>) -> 
         "owes" if has("overdue") => return None,
         "owes" => format!("owes a new set by {}{}", when(&row["owes"]["by"]), away(&row["owes"]["by"])),
         "circular" => "circular: the way to its codes needs this account".to_owned(),
+        "held" => "held: the store was put back, and acts on it were lost".to_owned(),
+        "quarantined" if has("held") => return None,
         "quarantined" => "quarantined since MFA was enrolled again".to_owned(),
         "locked" => "locked: wrong codes, somebody may be guessing".to_owned(),
         "low" => match row["remaining"].as_u64().unwrap_or(0) {

@@ -13,7 +13,7 @@ use crate::audit::DeviceConfig;
 use crate::cli::console::Console;
 use crate::cli::dev;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Listener, Log, SealChoice, StorageChoice, Telemetry};
+use crate::config::{AnchorChoice, Config, Listener, Log, SealChoice, StorageChoice, Telemetry};
 use crate::domain::role::Capability;
 use crate::host::Host;
 use crate::host::answer::Answer;
@@ -59,6 +59,7 @@ impl Development {
             storage: StorageChoice::Memory,
             seal: SealChoice::Shamir,
             devices: vec![device],
+            anchors: AnchorChoice::default(),
             telemetry: Telemetry::default(),
             api_addr: None,
             mount_path: MOUNT.to_owned(),

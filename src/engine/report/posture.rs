@@ -23,11 +23,12 @@ use crate::error::{Error, Result};
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// Every warning a row may have: those of the account's metadata, and what only a report looks for.
-pub const WARNINGS: [&str; 12] = [
+pub const WARNINGS: [&str; 13] = [
     "no-fallback",
     "refused",
     "overdue",
     "circular",
+    "held",
     "quarantined",
     "locked",
     "low",
@@ -138,7 +139,7 @@ impl<'a> Judged<'a> {
     fn row(&self, name: &AccountName, now: Timestamp) -> Value {
         let account = self.account;
         let active = metadata::active(account, &self.rules, now);
-        json!({
+        let mut row = json!({
             "account": name.as_str(), "owner": account.about.owner, "profile": account.profile,
             "warnings": self.warnings, "fallback": active.is_some(), "remaining": active.map_or(0, Set::remaining),
             "generation": account.generation, "status": account.live().or(account.sets.last()).map(|set| {
@@ -148,7 +149,11 @@ impl<'a> Judged<'a> {
             "owes": metadata::owes(account, now), "unconfirmed": unconfirmed(account, now),
             "expires_at": self.expires_at.map(|at| at.to_string()),
             "review_by": self.rules.review_by.map(|by| Timestamp::from_millis(by).to_string()),
-        })
+        });
+        if let Some(setback) = metadata::setback(account) {
+            row["setback"] = setback;
+        }
+        row
     }
 }
 

@@ -154,6 +154,7 @@ impl Arriving {
                 inherited,
             }),
             noticed: None,
+            setback: was.setback.clone(),
         })
     }
 

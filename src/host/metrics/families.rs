@@ -62,6 +62,21 @@ impl Metrics {
         all.extend([
             moment("sparekey_audit_devices", "Audit devices that are declared.", gauges.devices.0),
             moment("sparekey_audit_devices_working", "Those of them that took the last line.", gauges.devices.1),
+            moment(
+                "sparekey_restore_quarantine",
+                "1 while a store that was put back waits to be accepted, and no code leaves.",
+                u64::from(gauges.restore_quarantine),
+            ),
+            moment(
+                "sparekey_anchored_epoch",
+                "The store's epoch in the last anchor; 0 if none is kept.",
+                gauges.anchors.map_or(0, |(epoch, _)| epoch),
+            ),
+            count(
+                "sparekey_anchor_failures_total",
+                "Anchors that a place did not take.",
+                gauges.anchors.map_or(0, |(_, failures)| failures),
+            ),
             count("sparekey_storage_failures_total", "Calls of the store that failed.", gauges.storage_failures),
             moment(
                 "sparekey_barrier_encryptions",

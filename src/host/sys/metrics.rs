@@ -55,10 +55,13 @@ impl Host {
         let open = self.unsealed();
         let keys = self.verifier.status();
         let devices = open.as_ref().map(|open| open.audit.status()).unwrap_or_default();
+        let anchored = open.as_ref().and_then(|open| open.anchors.as_ref()).map(|anchors| anchors.told());
         let working = devices.iter().filter(|device| device.healthy).count();
         Gauges {
             version: self.info.version.clone(),
             sealed: open.is_none(),
+            restore_quarantine: anchored.as_ref().is_some_and(|told| told.quarantined),
+            anchors: anchored.map(|told| (told.epoch, told.failures)),
             storage_failures: self.barrier.failures(),
             barrier_uses: self.barrier.uses(),
             devices: (self.devices.len() as u64, working as u64),

@@ -7,5 +7,6 @@ pub mod keys;
 pub mod metrics;
 pub mod mounts;
 pub mod nodes;
+pub mod restore;
 pub mod snapshot;
 pub mod status;

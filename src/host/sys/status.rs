@@ -96,6 +96,7 @@ impl Host {
             version: &self.info.version,
             cluster_name: open.as_ref().map(|_| self.info.cluster_name.as_str()),
             cluster_id: open.as_ref().map(|open| ident::of(open.keyring.mount_id(), "cluster")),
+            restore_quarantine: open.as_ref().is_some_and(|open| open.is_quarantined()),
         };
         Ok(match status {
             204 => Answer::Empty { status },
@@ -135,6 +136,7 @@ impl Host {
             cluster_name: open.as_ref().map(|_| self.info.cluster_name.as_str()),
             cluster_id: open.as_ref().map(|open| ident::of(open.keyring.mount_id(), "cluster")),
             storage_type: &self.info.storage_type,
+            restore_quarantine: open.as_ref().is_some_and(|open| open.is_quarantined()),
         };
         Answer::bare(200, &document, 512)
     }
@@ -201,6 +203,9 @@ struct Health<'a> {
     cluster_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster_id: Option<String>,
+    /// Said only while it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    restore_quarantine: bool,
 }
 
 #[derive(Serialize)]
@@ -222,6 +227,9 @@ struct SealStatus<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster_id: Option<String>,
     storage_type: &'a str,
+    /// Said only while it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    restore_quarantine: bool,
 }
 
 #[derive(Serialize)]

@@ -39,6 +39,8 @@ pub const TOKEN_LEN: usize = 26;
 
 /// Most records the cache of decoded ones holds.
 const CACHED: usize = 4096;
+/// Tokens that are listed at once.
+const BATCH: usize = 256;
 /// How often a write goes back to its read.
 const TRIES: usize = 5;
 
@@ -222,6 +224,23 @@ impl Tokens {
             }
         }
         Err(Error::unavailable("storage conflict: the token keeps changing; try again"))
+    }
+
+    /// Ends every token but the one of this hash. Returns how many.
+    pub async fn end_others(&self, kept: &[u8; 32]) -> Result<u64> {
+        let (mut after, mut ended): (Option<String>, u64) = (None, 0);
+        loop {
+            let names = self.storage.list(TOKENS, after.as_deref(), BATCH).await.map_err(failure::read)?;
+            let Some(last) = names.last().cloned() else { return Ok(ended) };
+            for name in names.iter().filter(|name| !name.ends_with('/')) {
+                let Some(hash) = hex::decode(name).ok().and_then(|bytes| bytes.try_into().ok()) else { continue };
+                if hash != *kept {
+                    self.revoke(hash).await?;
+                    ended += 1;
+                }
+            }
+            after = Some(last);
+        }
     }
 
     /// Removes up to `limit` tokens, of those after `after`, whose time was over at `before`. Returns how many went and the

@@ -84,6 +84,8 @@ pub(in crate::host) async fn rewrap(visit: &Visit<'_>, mut fields: Fields) -> Re
 async fn take(visit: &Visit<'_>, token: &Token, waiting: &Waiting) -> Result<Acted, Refusal> {
     match &waiting.record.content {
         Content::Answer(sealed) => {
+            // It may have been opened after the state that came back.
+            visit.open.engine.unbarred().await?;
             if !visit.open.wrappings.burn(waiting).await? {
                 return Err(invalid());
             }
