@@ -26,6 +26,7 @@ use trial::log::Log;
 use trial::stand::Stand;
 use trial::stand::layered::Layered;
 use trial::stand::mounted::Mounted;
+use trial::stand::postgres::Postgres;
 use trial::stand::redb::Redb;
 use trial::{Outcome, Trial};
 
@@ -35,6 +36,8 @@ enum Form {
     Redb,
     /// Two nodes in this process over one store that fails, by clocks that jump.
     Layered,
+    /// Three servers over one PostgreSQL.
+    Postgres,
     /// A plugin of a real vault.
     Mounted,
 }
@@ -116,6 +119,7 @@ fn one(options: &Options, form: Form, seed: u64) -> Outcome {
     let mut stand: Box<dyn Stand> = match form {
         Form::Redb => Box::new(Redb::start(seed)),
         Form::Layered => Box::new(Layered::start(seed, true)),
+        Form::Postgres => Box::new(Postgres::start(seed)),
         Form::Mounted => Box::new(Mounted::start(seed)),
     };
     let trial = Trial {

@@ -57,6 +57,8 @@ fn a_terminal_gets_the_worst_first_without_colours_where_nobody_looks() {
     assert!(place("ACT NOW  zz/hostile") < place("soon     github/used"), "{text}");
     assert!(text.contains("no fallback: no set was ever stored") && text.contains("owes a new set by 20"), "{text}");
     assert!(text.contains("1 fine of 3 accounts") && !text.contains("github/acme "), "{text}");
+    assert!(place("What to do") < place("store new codes from the provider"), "{text}");
+    assert!(text.contains("(in 23 hours)"), "{text}");
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
     assert_eq!(err(&output), "");
     let text = out(&run(&server, server.root_token(), &["posture", "github/acme"]));
@@ -124,6 +126,8 @@ fn a_page_on_paper_is_whole_in_itself_and_every_text_is_escaped() {
         let page = fs::read_to_string(&file).expect("a page");
         assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
         assert!(page.contains("default-src 'none'"), "nothing may be loaded");
+        let foot = page.split("@bottom-left{content:'Sparekey · ").nth(1).expect("a foot").split("';").next().unwrap();
+        assert!(foot[1..].starts_with(&which[1..]) && foot.ends_with(" UTC"), "{foot}");
         for never in ["<script", "<img", "<link", "<iframe", "src=\"", "href=", "url(", "@import", "\u{1b}", "\u{202e}"]
         {
             assert!(!page.contains(never), "{which}: {never}");

@@ -192,6 +192,28 @@ fn every_known_defect_has_its_test_or_its_reason() {
     }
 }
 
+/// Not a renderer: what most often breaks a drawing.
+#[test]
+fn every_drawing_is_whole() {
+    let mut drawn = 0;
+    for (path, text) in documents() {
+        for block in text.split("```mermaid\n").skip(1) {
+            let drawing = block.split("```").next().unwrap();
+            let kind = drawing.split_whitespace().next().unwrap_or_default();
+            assert!(["flowchart", "sequenceDiagram", "stateDiagram-v2"].contains(&kind), "{path}: {kind}");
+            for line in drawing.lines() {
+                assert!(line.matches('"').count().is_multiple_of(2), "{path}: a quote without its fellow: {line}");
+            }
+            let starts = |word: &str| drawing.lines().filter(|line| line.trim().starts_with(word)).count();
+            let notes = if kind == "stateDiagram-v2" { starts("note ") } else { 0 };
+            let ends = drawing.lines().filter(|line| matches!(line.trim(), "end" | "end note")).count();
+            assert_eq!(starts("subgraph ") + notes, ends, "{path}: what begins, ends: {drawing}");
+            drawn += 1;
+        }
+    }
+    assert!(drawn >= 10, "{drawn} drawings are found");
+}
+
 #[test]
 fn every_document_is_in_the_index() {
     let documents = documents();

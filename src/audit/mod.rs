@@ -21,3 +21,4 @@ pub use config::{DeviceConfig, Pace};
 pub use entry::{AuthInfo, RequestEntry, ResponseEntry, VoidEntry, WrapInfo};
 pub use replay::Replay;
 pub use report::{Begin, Finding, Report, Void};
+pub use state::is_state;

@@ -162,6 +162,11 @@ pub async fn keep(mut kept: Kept, queue: mpsc::WeakSender<Job>, mut anchors: wat
     }
 }
 
+/// Whether `bytes` are the state of a device.
+pub fn is_state(bytes: &[u8]) -> bool {
+    minicbor::decode::<Stored>(bytes).is_ok_and(|stored| stored.format == FORMAT)
+}
+
 async fn read(storage: &dyn Storage, key: &str) -> Result<Option<(Stored, Revision)>, StorageError> {
     match storage.get_many(vec![Get::new(key)]).await?.pop() {
         Some(Found::Value(bytes, revision)) => match minicbor::decode::<Stored>(&bytes) {

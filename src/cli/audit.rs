@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::audit::{Head, MAX_LINE, Replay, Report};
+use crate::cli::paint::Paint;
 
 /// Bytes read at once.
 const BLOCK: usize = 1 << 20;
@@ -69,7 +70,7 @@ pub fn run(args: Args) -> ExitCode {
         // Whoever reads us has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(1),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "Error: {error}");
+            let _ = writeln!(io::stderr(), "sparekey audit verify: {error}");
             ExitCode::from(1)
         }
     }
@@ -130,7 +131,9 @@ fn read(input: Box<dyn Read>, replay: &mut Replay, progress: &mut Progress) -> i
 }
 
 fn print(report: &Report, key_given: bool, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}", if report.intact { "OK: nothing is wrong" } else { "BROKEN" })?;
+    let paint = Paint::of_output(&|name| std::env::var(name).ok());
+    let verdict = if report.intact { paint.good("OK: nothing is wrong") } else { paint.alarm("BROKEN") };
+    writeln!(out, "{verdict}")?;
     for finding in &report.findings {
         writeln!(out, "  {}:{}: {}", finding.file, finding.line, finding.what)?;
     }
@@ -143,7 +146,9 @@ fn print(report: &Report, key_given: bool, out: &mut impl Write) -> io::Result<(
     writeln!(out, "Types          {}", types.join(", "))?;
     match &report.key {
         Some(key) if key_given => writeln!(out, "Signed by      {key} (the given key)")?,
-        Some(key) => writeln!(out, "Signed by      {key} (compare it with the server's, or give --public-key)")?,
+        Some(key) => {
+            writeln!(out, "Signed by      {key}\n               (compare it with the server's, or give --public-key)")?
+        }
         None => writeln!(out, "Signed by      nobody: there is no good checkpoint")?,
     }
     writeln!(out, "Unsealed tail  {} lines after the last checkpoint", report.unsealed_tail)?;

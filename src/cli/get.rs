@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::cli::act::{self, Act, Place};
 use crate::cli::assertion;
-use crate::cli::client::{Client, Connection, Failure, Settings, path, printable};
+use crate::cli::client::{Client, Failure, path, printable};
 use crate::cli::console::Console;
 use crate::cli::lines;
 use crate::cli::paint::Paint;
@@ -59,9 +60,6 @@ pub struct Args {
     /// Why; stays in the history
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// The ticket this belongs to
-    #[arg(long, value_name = "ID")]
-    pub ticket: Option<String>,
     /// Show no code but a token that gives it once, for so long (such as 60s)
     #[arg(long, value_name = "TTL")]
     pub wrap: Option<String>,
@@ -71,18 +69,9 @@ pub struct Args {
     /// Key that makes asking again show the same code, instead of the one that is kept in a file
     #[arg(long, value_name = "KEY", conflicts_with = "another")]
     pub idempotency_key: Option<String>,
-    /// Where the engine is mounted
-    #[arg(long, value_name = "PATH", default_value = "backup-codes")]
-    pub mount: String,
-    /// The assertion
+    /// Where, on whose word, for which ticket
     #[command(flatten)]
-    pub assertion: assertion::Flags,
-    /// One JSON object, for programs
-    #[arg(long)]
-    pub json: bool,
-    /// How to reach the server
-    #[command(flatten)]
-    pub connection: Connection,
+    pub act: Act,
 }
 
 /// Why no code is shown, and the exit code that says so.
@@ -141,13 +130,11 @@ impl<'a> Tools<'a> {
 
 /// Gets and shows one code.
 pub fn get(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<(), Ended> {
-    let account = AccountName::parse(&args.account).map_err(|error| Failure::local(error.public()))?;
-    let target = path(&[&args.mount, "retrieve", account.as_str()])?;
-    if args.assertion.takes_standard_input() {
+    let account = act::account(&args.account)?;
+    if args.act.assertion.takes_standard_input() {
         console.stop_asking();
     }
-    let client = Client::new(Settings::resolve(&args.connection, tools.environment)?)?;
-    let at = format!("{}/{}", client.settings().address(), args.mount.trim_matches('/'));
+    let Place { client, target, at } = args.act.place("retrieve", &account, tools.environment)?;
     let memory = Memory::of(tools.environment);
     if let Some(memory) = memory.as_ref().filter(|_| args.another) {
         memory.forget(&at, account.as_str());
@@ -186,15 +173,15 @@ pub fn get(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<(), 
 
 /// An account that is not there is said at once, before anybody is asked anything.
 fn look_for(client: &Client, args: &Args, account: &AccountName) -> Result<(), Ended> {
-    let Ok(reply) = client.get(&path(&[&args.mount, "accounts", account.as_str()])?) else { return Ok(()) };
+    let Ok(reply) = client.get(&path(&[&args.act.mount, "accounts", account.as_str()])?) else { return Ok(()) };
     // Another 404 is the host's: the mount is not there, and the request itself will say so better.
     if reply.status() != 404 || !reply.errors().is_empty() {
         return Ok(());
     }
-    let near = near::names(client, &args.mount, account.as_str());
+    let near = near::names(client, &args.act.mount, account.as_str());
     let mut told = format!("there is no account {account}. Nothing was asked for.");
     if near.is_empty() {
-        told.push_str(&format!("\nSee what there is with\n  bao list {}/accounts", args.mount.trim_matches('/')));
+        told.push_str(&format!("\nSee what there is with\n  bao list {}/accounts", args.act.mount()));
     } else {
         told.push_str("\nDid you mean:");
         near.iter().for_each(|name| told.push_str(&format!("\n  sparekey get {}", printable(name))));
@@ -206,10 +193,10 @@ fn look_for(client: &Client, args: &Args, account: &AccountName) -> Result<(), E
 fn go_on(args: &Args, open: Pending, console: &mut Console) -> Result<Pending, Ended> {
     let differs = |given: bool, same: bool| given && !same;
     let other = differs(args.reason.is_some(), args.reason == open.reason)
-        || differs(args.ticket.is_some(), args.ticket == open.ticket)
+        || differs(args.act.ticket.is_some(), args.act.ticket == open.ticket)
         || differs(args.slot.is_some(), args.slot == open.slot)
         || differs(args.wrap.is_some(), args.wrap == open.wrap)
-        || differs(args.assertion.role.is_some(), args.assertion.role == open.role);
+        || differs(args.act.assertion.role.is_some(), args.act.assertion.role == open.role);
     let reason = open.reason.as_deref().map(|reason| format!(" ({})", printable(reason))).unwrap_or_default();
     let since = show::clock(open.since());
     if other {
@@ -243,9 +230,9 @@ fn begin(
         account: account.as_str().to_owned(),
         since: tools.now.millis(),
         key: key.unwrap_or_else(|| format!("get-{}", hex::encode(random::bytes::<16>(tools.random)))),
-        role: args.assertion.role.clone(),
+        role: args.act.assertion.role.clone(),
         reason: reason.filter(|reason| !reason.is_empty()),
-        ticket: args.ticket.clone(),
+        ticket: args.act.ticket.clone(),
         slot: args.slot,
         wrap: args.wrap.clone(),
         left: None,
@@ -253,7 +240,7 @@ fn begin(
 }
 
 fn jwt(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<Option<Zeroizing<String>>, Ended> {
-    if let Some(jwt) = args.assertion.read(tools.environment)? {
+    if let Some(jwt) = args.act.assertion.read(tools.environment)? {
         return Ok(Some(jwt));
     }
     if !console.can_ask() {

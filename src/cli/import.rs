@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::cli::assertion;
 use crate::cli::client::{Client, Connection, Failure, Settings, path};
 use crate::cli::console::Console;
 use crate::random::{self, OsRandom, Random};
@@ -85,12 +86,9 @@ pub struct Args {
     /// Where the engine is mounted
     #[arg(long, value_name = "PATH", default_value = "backup-codes")]
     pub mount: String,
-    /// Role that allows to store; the token's or the default role if absent
-    #[arg(long, value_name = "NAME")]
-    pub role: Option<String>,
-    /// File with the JWT that satisfies the role, or - for standard input [env: SPAREKEY_JWT holds the JWT itself]
-    #[arg(long, value_name = "FILE")]
-    pub jwt_file: Option<PathBuf>,
+    /// The assertion
+    #[command(flatten)]
+    pub assertion: assertion::Flags,
     /// Store only if this is the highest generation so far; 0 for an account without sets
     #[arg(long, value_name = "N")]
     pub cas: Option<u64>,
@@ -157,7 +155,7 @@ pub fn import(
         }
         _ => return Err(Failure::local("say an account and its file, or --map, or --folder")),
     };
-    if args.yes || args.jwt_file.as_deref().is_some_and(|file| file.as_os_str() == "-") {
+    if args.yes || args.assertion.takes_standard_input() {
         console.stop_asking();
     }
     many::import(args, tasks, from, environment, console, random)
@@ -230,7 +228,7 @@ fn sending(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Client, Option<Zeroizing<String>>), Failure> {
     let client = Client::new(Settings::resolve(&args.connection, environment)?)?;
-    let jwt = source::jwt(args, environment)?;
+    let jwt = args.assertion.read(environment)?;
     if jwt.is_none() && client.settings().token().is_none() {
         return Err(Failure::local(
             "storing needs a JWT that satisfies a role: give --jwt-file (or SPAREKEY_JWT), or log in and set BAO_TOKEN",

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::process;
 
+pub mod act;
 pub mod assertion;
 pub mod audit;
 pub mod backup;
@@ -14,6 +15,7 @@ pub mod codefile;
 pub mod console;
 pub mod demo;
 pub mod dev;
+pub mod doctor;
 pub mod export;
 pub mod get;
 pub mod import;
@@ -60,6 +62,8 @@ enum Command {
     Backup(Box<backup::Args>),
     /// Put a backup into an empty store, or check one.
     Restore(restore::Args),
+    /// Examine everything that is stored, and change nothing.
+    Doctor(Box<doctor::Args>),
     /// Move everything from one store into another.
     Storage(storage::Args),
     /// Report on all accounts: posture, usage, access.
@@ -76,18 +80,18 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  sparekey demo                                  the main job, told in a few seconds
-  sparekey server --dev                          an unsealed server in memory, to try things out
-  sparekey server --config /etc/sparekey.hcl     a server on its store
-  sparekey dev jwt --sub you --aud sparekey      an assertion that the development server accepts
-  sparekey import github/acme-owner codes.txt --role on-call --jwt-file token.jwt
-  sparekey report posture                        which accounts need attention, the worst first
-  sparekey get github/acme-owner                 one code now; it asks for what it needs
+  sparekey demo                               the main job, in seconds
+  sparekey server --dev                       a server to try things out
+  sparekey server --config /etc/sparekey.hcl  a server on its store
+  sparekey dev jwt --sub you --aud sparekey   a JWT for the server of --dev
+  sparekey report posture                     what needs attention
+  sparekey get github/acme-owner              one code, now
   sparekey audit verify /var/log/sparekey/audit.log
+  sparekey import github/acme-owner codes.txt --jwt-file token.jwt
 
 Exit codes:
   0  done
-  1  wrong usage, or something on this machine (a file, the configuration, no connection)
+  1  wrong usage, or something here: a file, a setting, no connection
   2  the server, or the check, said no
   A subcommand that has more says so in its help.";
 
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Relay(args) => relay::run(args),
         Command::Backup(args) => backup::run(*args),
         Command::Restore(args) => restore::run(args),
+        Command::Doctor(args) => doctor::run(*args),
         Command::Storage(args) => storage::run(args),
         Command::Report(args) => report::run(*args),
         Command::Audit(args) => audit::run(args),

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::cli::act::{self, Act, Place};
 use crate::cli::assertion;
-use crate::cli::client::{Client, Connection, Failure, Settings, path, printable};
+use crate::cli::client::{Failure, printable};
 use crate::cli::console::Console;
 use crate::cli::get::Tools;
 use crate::cli::get::pending::{Memory, Pending};
@@ -47,21 +48,9 @@ pub struct Args {
     /// What there is to say about it; no code in it
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// The ticket this belongs to
-    #[arg(long, value_name = "ID")]
-    pub ticket: Option<String>,
-    /// Where the engine is mounted
-    #[arg(long, value_name = "PATH", default_value = "backup-codes")]
-    pub mount: String,
-    /// The assertion
+    /// Where, on whose word, for which ticket
     #[command(flatten)]
-    pub assertion: assertion::Flags,
-    /// The server's answer as JSON, for programs
-    #[arg(long)]
-    pub json: bool,
-    /// How to reach the server
-    #[command(flatten)]
-    pub connection: Connection,
+    pub act: Act,
 }
 
 /// What became of a code.
@@ -108,17 +97,15 @@ struct Body<'a> {
 
 /// Reports the outcome that `args` say.
 pub fn outcome(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<(), Failure> {
-    let account = AccountName::parse(&args.account).map_err(|error| Failure::local(error.public()))?;
-    let target = path(&[&args.mount, "outcome", account.as_str()])?;
-    if args.assertion.takes_standard_input() {
+    let account = act::account(&args.account)?;
+    if args.act.assertion.takes_standard_input() {
         console.stop_asking();
     }
-    let client = Client::new(Settings::resolve(&args.connection, tools.environment)?)?;
-    let at = format!("{}/{}", client.settings().address(), args.mount.trim_matches('/'));
+    let Place { client, target, at } = args.act.place("outcome", &account, tools.environment)?;
     let memory = Memory::of(tools.environment);
     let pending = memory.as_ref().map(|memory| memory.find(&at, account.as_str())).transpose()?.flatten();
     let (generation, slot) = which(args, pending.as_ref(), &account)?;
-    let role = args.assertion.role.as_deref().or(pending.as_ref().and_then(|pending| pending.role.as_deref()));
+    let role = args.act.assertion.role.as_deref().or(pending.as_ref().and_then(|pending| pending.role.as_deref()));
     let send = |jwt: Option<&str>| {
         let body = Body {
             role,
@@ -127,13 +114,13 @@ pub fn outcome(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<
             slot,
             outcome: args.outcome,
             note: args.note.as_deref(),
-            ticket: args.ticket.as_deref(),
+            ticket: args.act.ticket.as_deref(),
         };
         let mut text = Zeroizing::new(Vec::with_capacity(jwt.map_or(0, str::len) + 16 * 1024));
         serde_json::to_writer(&mut *text, &body).map_err(|error| Failure::local(error.to_string()))?;
         client.put(&target, text)
     };
-    let mut given = args.assertion.read(tools.environment)?;
+    let mut given = args.act.assertion.read(tools.environment)?;
     if given.is_none() && client.settings().token().is_none() {
         given = asked(console)?;
     }
@@ -152,7 +139,7 @@ pub fn outcome(args: &Args, tools: &Tools<'_>, console: &mut Console) -> Result<
         memory.forget(&at, account.as_str());
     }
     let data = reply.data();
-    if args.json {
+    if args.act.json {
         console.say(&Value::Object(data).to_string());
         return Ok(());
     }
@@ -205,7 +192,7 @@ fn which(args: &Args, pending: Option<&Pending>, account: &AccountName) -> Resul
         ))),
         None => Err(Failure::local(format!(
             "no code of {account} is open on this machine: say which one it was with --slot (the history has it: bao read {}/history/{account})",
-            args.mount.trim_matches('/')
+            args.act.mount()
         ))),
     }
 }

@@ -231,18 +231,20 @@ fn host_name(storage: &StorageChoice) -> Option<String> {
     if !matches!(storage, StorageChoice::Postgres(_)) {
         return None;
     }
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '-' };
-    Some(name.chars().map(plain).take(128).collect()).filter(|name: &String| !name.is_empty())
+    Some(machine().chars().map(plain).take(128).collect()).filter(|name: &String| !name.is_empty())
+}
+
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What the node is called in its anchors: its name, or its machine and where it listens.
 fn node_name(config: &Config) -> String {
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     match (&config.node_id, config.listeners.first()) {
         (Some(node), _) => node.clone(),
-        (None, Some(listener)) => format!("{machine} {}", listener.address),
-        (None, None) => machine,
+        (None, Some(listener)) => format!("{} {}", machine(), listener.address),
+        (None, None) => machine(),
     }
 }
 

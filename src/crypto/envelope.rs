@@ -123,6 +123,14 @@ pub fn open_code(
     unpad(&plaintext).ok_or(CryptoError::Malformed(CODE))
 }
 
+/// Checks that a DEK opens at its place, and is the one that its commitment names.
+///
+/// # Errors
+/// As [`open_code`], as far as the DEK is concerned.
+pub fn check(keyring: &Keyring, place: &Place, dek: &WrappedDek) -> Result<(), CryptoError> {
+    unwrap(keyring, place, dek).map(drop)
+}
+
 /// Wraps the same DEK anew under the active KEK.
 ///
 /// # Errors

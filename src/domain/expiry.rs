@@ -70,11 +70,12 @@ impl Account {
         if let (Some(set), Some(profile)) = (live, profile) {
             let noticed = self.noticed.filter(|noticed| noticed.generation == set.generation && noticed.at <= now);
             match (self.standing(set, profile, now), noticed) {
-                (Standing::Over(cause @ (Cause::Age | Cause::Lapsed)), Some(noticed)) => {
-                    if noticed.at.plus(PATIENCE) <= now {
-                        return Due::End(set.generation, cause);
-                    }
+                (Standing::Over(cause @ (Cause::Age | Cause::Lapsed)), Some(noticed))
+                    if noticed.at.plus(PATIENCE) <= now =>
+                {
+                    return Due::End(set.generation, cause);
                 }
+                (Standing::Over(Cause::Age | Cause::Lapsed), Some(_)) => {}
                 (Standing::Over(Cause::Age | Cause::Lapsed), None) => {
                     return Due::Notice(Some(Noticed { generation: set.generation, at: now }));
                 }

@@ -76,6 +76,12 @@ impl Fingerprints {
         let until = FOREVER;
         self.generations.push(Generation { generation, until, prints: prints.concat().into(), lengths, keeping });
     }
+    /// What is remembered of the code in `slot` (from 1) of a generation, if it still is.
+    pub fn print_of(&self, generation: u32, slot: u32) -> Option<&[u8]> {
+        let one = self.generations.iter().find(|one| one.generation == generation)?;
+        let index = usize::try_from(slot).ok()?.checked_sub(1)?;
+        one.prints.as_chunks::<PRINT>().0.get(index).map(|print| &print[..])
+    }
     /// Which of these, of canonical codes, were in a set before, as indices.
     pub fn known(&self, prints: &[[u8; PRINT]]) -> Vec<usize> {
         let all = self.all(|keeping| keeping.is_none());

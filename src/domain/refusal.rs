@@ -240,7 +240,7 @@ impl fmt::Display for Refusal {
                 },
                 wait.as_millis().div_ceil(1000)
             ),
-            Refusal::Full => f.write_str("the account's record is as large as it may become; old fingerprints must expire first"),
+            Refusal::Full => f.write_str("the account's record is as large as it may become; it shrinks when ended sets are destroyed (destroy_after) and old fingerprints expire"),
             Refusal::LiveSet(generation) => write!(f, "generation {generation} is still alive; revoke it first"),
             Refusal::TextHoldsCode(_) => f.write_str("this text contains a code of the account; write it without the code"),
             Refusal::KeyReused => f.write_str("this key came with another request before; use a new key for a new request"),

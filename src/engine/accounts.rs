@@ -13,7 +13,7 @@ use crate::engine::cache::{Snapshot, storage_failed};
 use crate::engine::configuration::{Page, keys_or_nothing};
 use crate::engine::request::{Request, Response};
 use crate::engine::transact::Plan;
-use crate::engine::{Call, Engine, keys, metadata, operator, remote};
+use crate::engine::{Call, Engine, keys, metadata, operator, record, remote};
 use crate::error::{Error, Result};
 
 /// Longest text about an account, in bytes.
@@ -113,6 +113,7 @@ fn decide(
     profile: &Given<String>,
     told: &Told,
 ) -> Result<Decision<Response>> {
+    attempt.cap = Some(record::NOTES_CAP);
     let exists = !attempt.record.account.is_stub();
     let was = attempt.record.account.profile.clone();
     let default = attempt.settings.default_profile.clone();

@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::engine::cache::Snapshot;
 use crate::engine::keys;
 use crate::engine::learned::{Lack, Learned};
-use crate::engine::record::{self, Record, SOFT_CAP};
+use crate::engine::record::{self, Record};
 use crate::engine::restore::Guard;
 use crate::engine::settings::Settings;
 use crate::error::{Error, Result};
@@ -102,8 +102,8 @@ pub struct Attempt<'e> {
     pub bind_keyring: bool,
     /// Whether the store leaves it to us that a burn is remembered even if the account's record is lost to an older one.
     pub marks_burns: bool,
-    /// Whether the soft size cap applies: to imports and disclosures, never to an end.
-    pub capped: bool,
+    /// The size in bytes above which the record is not written: for imports and disclosures, and for notes; never for an end.
+    pub cap: Option<usize>,
     /// How many keys of sets this try wraps.
     pub wrapped: u64,
     /// Ended sets that leave the record with this write.
@@ -139,7 +139,7 @@ impl<'e> Attempt<'e> {
             after: Vec::new(),
             bind_keyring: false,
             marks_burns: false,
-            capped: false,
+            cap: None,
             wrapped: 0,
             archived,
             lacks: Vec::new(),
@@ -183,6 +183,13 @@ impl<'e> Attempt<'e> {
         self.snapshot.profile(name).ok_or_else(|| {
             Error::field("profile", "there is no profile of this name; write it under profiles/ or name another")
         })
+    }
+    /// Where `path` of this mount is: a link, if the mount was told its address.
+    pub fn link(&self, path: &str) -> String {
+        match &self.settings.sparekey_url {
+            Some(base) => format!("{}/{path}", base.trim_end_matches('/')),
+            None => path.to_owned(),
+        }
     }
     /// The record that stood in the way of an earlier try's write to `key`.
     pub fn in_the_way(&self, key: &str) -> Option<&(Vec<u8>, Revision)> {
@@ -302,7 +309,7 @@ impl<'e> Attempt<'e> {
             writes.push(Write::check(keys::KEYRING, revision));
         }
         let bytes = record::encode(&self.record);
-        if self.capped && bytes.len() > SOFT_CAP {
+        if self.cap.is_some_and(|cap| bytes.len() > cap) {
             return Err(Error::invalid(Refusal::Full.to_string()));
         }
         self.place_record(bytes, &mut writes);

@@ -53,7 +53,8 @@ pub enum Parsed {
 }
 
 impl Parsed {
-    fn parse(key: &str, bytes: Vec<u8>, revision: &Revision, root: &Key) -> Result<Self> {
+    /// Reads a record; the keyring with the root key.
+    pub fn parse(key: &str, bytes: Vec<u8>, revision: &Revision, root: &Key) -> Result<Self> {
         let (folder, name) = key.split_once('/').unwrap_or((key, ""));
         Ok(match folder {
             keys::KEYRING => {

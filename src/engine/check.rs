@@ -12,27 +12,19 @@ use crate::domain::throttle::Lock;
 use crate::domain::time::Timestamp;
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::presented::{Presented, tell_lock};
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, metadata, remote};
+use crate::engine::{Call, Engine, actor, metadata, remote};
 use crate::error::Result;
 
 /// Carries out `check/:account`.
 pub async fn check(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let code = Presented::read(&mut fields)?;
-    code.refuse_in(ask.texts())?;
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Check };
-    let plan = Plan { account: &account, also: Vec::new() };
-    let mut response =
-        engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &request, &ask, &code)).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    code.refuse_in(begun.ask.texts())?;
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &begun.request, &begun.ask, &code);
+    begun.act(engine, Capability::Check, &fields, Vec::new(), decide).await
 }
 
 fn decide(

@@ -9,27 +9,20 @@ use crate::domain::role::Capability;
 use crate::domain::set::{Kind, Provider};
 use crate::engine::ask::{Ask, MAX_TEXT, text};
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, remote};
+use crate::engine::{Call, Engine, actor, remote};
 use crate::error::Result;
 
 /// Carries out `confirm/:account`.
 pub async fn confirm(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let generation = fields.integer("generation", 1, u32::MAX.into())?.value();
     let note = text(&mut fields, "note", MAX_TEXT)?;
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Confirm };
-    let plan = Plan { account: &account, also: Vec::new() };
-    let decide =
-        |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &request, &ask, generation, note.as_deref());
-    let mut response = engine.act(plan, judged, decide).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| {
+        decide(attempt, &grant, &begun.request, &begun.ask, generation, note.as_deref())
+    };
+    begun.act(engine, Capability::Confirm, &fields, Vec::new(), decide).await
 }
 
 fn decide(

@@ -12,9 +12,9 @@ use crate::domain::role::Capability;
 use crate::domain::time::Timestamp;
 use crate::engine::ask::{Ask, text};
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, keys, record, remote};
+use crate::engine::{Call, Engine, actor, keys, record, remote};
 use crate::error::Result;
 use crate::ledger::entry::Entry;
 use crate::storage::Write;
@@ -37,26 +37,19 @@ pub struct Seen {
 
 /// Carries out `enroll/:account`.
 pub async fn enroll(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let id = text(&mut fields, "enrollment_id", 256)?;
     let occurred_at = fields.time("occurred_at")?.value();
     let method = text(&mut fields, "method", 64)?;
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
     let keyring = engine.keyring().await?;
     // Without an id the assertion stands for the event, so that a repeated request is one event.
+    let Begun { request, account, ask } = &begun;
     let id = id.unwrap_or_else(|| ask.jwt.as_ref().map_or_else(|| request.id.clone(), |jwt| jwt.to_string()));
     let id = keyring.keyed_hash(HashPurpose::RequestContent, &[b"enroll", account.as_str().as_bytes(), id.as_bytes()]);
     let event = keys::event(SOURCE, &id);
-    let plan = Plan { account: &account, also: vec![event.clone()] };
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Enroll };
     let told = Told { at: occurred_at, method: method.as_deref(), event: &event };
-    let mut response =
-        engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &request, &ask, &told)).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, request, ask, &told);
+    begun.act(engine, Capability::Enroll, &fields, vec![event.clone()], decide).await
 }
 
 struct Told<'a> {

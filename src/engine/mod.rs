@@ -26,6 +26,7 @@ pub mod answers;
 pub mod archived;
 pub mod ask;
 pub mod attempt;
+pub mod begun;
 pub mod burn;
 pub mod cache;
 pub mod check;

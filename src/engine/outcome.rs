@@ -9,9 +9,9 @@ use crate::domain::role::Capability;
 use crate::domain::set::{Outcome, What};
 use crate::engine::ask::{Ask, MAX_TEXT, text};
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, remote};
+use crate::engine::{Call, Engine, actor, record, remote};
 use crate::error::{Error, Result};
 
 /// What is reported.
@@ -24,9 +24,7 @@ struct Report {
 
 /// Carries out `outcome/:account`.
 pub async fn outcome(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let slot = fields.integer("slot", 1, u32::MAX.into())?.value().and_then(|slot| u32::try_from(slot).ok());
     let word = fields.string("outcome")?.value();
     let what = word.and_then(|word| What::ALL.into_iter().find(|what| what.word() == word));
@@ -36,14 +34,8 @@ pub async fn outcome(engine: &Engine, call: Call) -> Result<Response> {
         what: what.ok_or_else(|| Error::field("outcome", "worked, refused or unused"))?,
         note: text(&mut fields, "note", MAX_TEXT)?,
     };
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Outcome };
-    let plan = Plan { account: &account, also: Vec::new() };
-    let mut response =
-        engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &request, &ask, &report)).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &begun.request, &begun.ask, &report);
+    begun.act(engine, Capability::Outcome, &fields, Vec::new(), decide).await
 }
 
 fn decide(
@@ -53,6 +45,7 @@ fn decide(
     ask: &Ask,
     report: &Report,
 ) -> Result<Decision<Response>> {
+    attempt.cap = Some(record::NOTES_CAP);
     attempt.refuse_codes_in(ask.texts().chain(report.note.as_deref().map(|text| ("note", text))))?;
     let account = &attempt.record.account;
     let latest = account.live().or(account.sets.last()).map(|set| set.generation);
@@ -110,7 +103,9 @@ fn next(attempt: &Attempt<'_>, generation: u32, what: What) -> String {
     let live = account.live().filter(|set| set.generation == generation);
     let by = account.obligation.map_or_else(String::new, |owed| format!(" by {}", owed.by));
     let store = match live {
-        Some(_) => format!("generate new codes at the provider and store them (sets/{name}){by}"),
+        Some(_) => {
+            format!("generate new codes at the provider and store them ({}){by}", attempt.link(&format!("sets/{name}")))
+        }
         None => "its set is over already: a newer one is in use, or is to be stored".to_owned(),
     };
     match what {
@@ -120,7 +115,10 @@ fn next(attempt: &Attempt<'_>, generation: u32, what: What) -> String {
         }
         What::Refused => {
             let revoke = match live {
-                Some(_) => format!("revoke this set (revoke/{name} with cause=compromise), "),
+                Some(_) => {
+                    let revoke = attempt.link(&format!("revoke/{name}"));
+                    format!("revoke this set ({revoke} with cause=compromise), ")
+                }
                 None => String::new(),
             };
             format!(

@@ -10,8 +10,12 @@ use crate::ledger::entry::Entry;
 
 /// Format of the records written by this version: the first byte of each.
 pub const FORMAT: u8 = 1;
-/// Above this many bytes imports and disclosures are refused; an enrollment or a revocation still fits.
+/// Above this many bytes imports and disclosures are refused.
 pub const SOFT_CAP: usize = 512 * 1024;
+/// Above this many bytes what people say of an account and its codes is refused, too: it could grow with each slot. All else only
+/// adds entries to the ledger, of which the record holds so many and no more: an enrollment, a revocation, a release always
+/// fits, below the 1 MiB that a mounting vault takes as one entry.
+pub const NOTES_CAP: usize = 640 * 1024;
 
 /// An account and the recent end of its ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

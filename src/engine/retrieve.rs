@@ -18,11 +18,11 @@ use crate::domain::set::{Handout, Set, Slot};
 use crate::domain::time::Timestamp;
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::burn::{self, Mark};
 use crate::engine::repeat::{self, Earlier};
 use crate::engine::request::{Body, Disclosure, Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, keys, record, remote, share};
+use crate::engine::{Call, Engine, actor, keys, record, remote, share};
 use crate::error::{Error, Result};
 use crate::storage::Write;
 
@@ -56,18 +56,11 @@ struct Want<'a> {
 
 /// Carries out `retrieve/:account`.
 pub async fn retrieve(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let slot = fields.integer("slot", 1, u32::MAX.into())?.value();
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
-    let want = Want { request: &request, ask: &ask, slot };
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Retrieve };
-    let plan = Plan { account: &account, also: Vec::new() };
-    let mut response = engine.act(plan, judged, |attempt, grant| decide(attempt, grant, &want)).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    let want = Want { request: &begun.request, ask: &begun.ask, slot };
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, grant, &want);
+    begun.act(engine, Capability::Retrieve, &fields, Vec::new(), decide).await
 }
 
 fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<Decision<Response>> {
@@ -75,7 +68,7 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
     let key = want.ask.repeat(&attempt.keyring, "retrieve", attempt.name, &who);
     let profile = attempt.profile()?;
     let across = share::across(attempt, &grant)?;
-    attempt.capped = true;
+    attempt.cap = Some(record::SOFT_CAP);
     match repeat::find(&attempt.record.account, key.as_ref(), grant.single_use())? {
         Some(earlier) => show_again(attempt, &grant, want, &profile, &earlier),
         None => {
@@ -339,5 +332,9 @@ fn advice(attempt: &Attempt<'_>, profile: &Profile, owed: Option<Obligation>) ->
         return Vec::new();
     }
     let by = owed.map_or_else(|| "soon".to_owned(), |owed| format!("by {}", owed.by));
-    vec![format!("{remaining} codes remain: generate a new set at the provider and store it {by}")]
+    let mut text = format!("{remaining} codes remain: generate a new set at the provider and store it {by}");
+    if attempt.settings.sparekey_url.is_some() {
+        text = format!("{text} ({})", attempt.link(&format!("sets/{}", attempt.name)));
+    }
+    vec![text]
 }

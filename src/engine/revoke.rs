@@ -11,9 +11,9 @@ use crate::domain::set::Cause;
 use crate::domain::time::Timestamp;
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, remote};
+use crate::engine::{Call, Engine, actor, remote};
 use crate::error::{Error, Result};
 
 /// What shall happen to a set.
@@ -35,9 +35,7 @@ pub async fn release(engine: &Engine, call: Call) -> Result<Response> {
 }
 
 async fn turn(engine: &Engine, call: Call, capability: Capability) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let generation = fields.integer("generation", 1, u32::MAX.into())?.value();
     let turn = match capability {
         Capability::Release => Turn::Release(fields.boolean("unlock")?.value()),
@@ -47,17 +45,12 @@ async fn turn(engine: &Engine, call: Call, capability: Capability) -> Result<Res
             Some(_) => return Err(Error::field("cause", "operator or compromise")),
         }),
     };
-    if ask.reason.is_none() {
+    if begun.ask.reason.is_none() {
         return Err(Error::field("reason", "say why; it stays in the account's history"));
     }
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
-    let plan = Plan { account: &account, also: Vec::new() };
-    let judged = Judged { request: &request, ask: &ask, capability };
-    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &request, &ask, turn, generation);
-    let mut response = engine.act(plan, judged, decide).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    let decide =
+        |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &begun.request, &begun.ask, turn, generation);
+    begun.act(engine, capability, &fields, Vec::new(), decide).await
 }
 
 fn decide(

@@ -20,7 +20,8 @@ use crate::engine::request::Response;
 use crate::engine::{Call, Engine, keys, record};
 use crate::error::{Error, Result};
 use crate::storage::{Expect, Found, Get, PutError, Revision, Write};
-use progress::{Cursor, FOLDERS, Next, Progress, Scan, Stage};
+pub use progress::Progress;
+use progress::{Cursor, FOLDERS, Next, Scan, Stage};
 
 mod progress;
 mod scan;

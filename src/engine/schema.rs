@@ -70,7 +70,11 @@ pub const CONFIG: &[Field] = &[
         Duration,
         "How long events are remembered [2160h]; one that comes again later counts as new, and ends no set bound after it.",
     ),
-    field("sparekey_url", Text, "Base of links in answers."),
+    field(
+        "sparekey_url",
+        Text,
+        "Address of this mount, such as https://vault.example.com:8200/v1/backup-codes: what answers say to call next is a link below it.",
+    ),
 ];
 /// `config/keys/rewrap`.
 pub const REWRAP: &[Field] = &[

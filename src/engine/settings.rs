@@ -22,7 +22,7 @@ pub struct Settings {
     pub clock_skew: Duration,
     /// How long events are remembered.
     pub event_retention: Duration,
-    /// Base of links in answers.
+    /// Address of this mount as its callers reach it: what answers say to call next is a link below it.
     pub sparekey_url: Option<String>,
 }
 

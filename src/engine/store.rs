@@ -19,9 +19,10 @@ use crate::domain::role::Capability;
 use crate::domain::set::{Kind, Provider, Repeat, Set, Slot, Status};
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::request::{Codes, Disclosure, Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, circle, ignored, keys, remote};
+use crate::engine::transact::Plan;
+use crate::engine::{Call, Engine, actor, circle, ignored, keys, record, remote};
 use crate::error::{Error, Result};
 use crate::random;
 use body::{Body, Imported};
@@ -44,21 +45,20 @@ struct Drawn {
 
 /// Carries out `sets/:account`.
 pub async fn store(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let (body, mut warnings) = Body::read(&mut fields)?;
     ignored(&fields, &mut warnings);
     let mut also: Vec<String> = body.profile.iter().map(|name| format!("{}{name}", keys::PROFILES)).collect();
     // Whoever expects no set yet most likely makes the account.
-    also.extend((body.claimed.cas == Some(0)).then(|| keys::tombstone(&account)));
-    let plan = Plan { account: &account, also };
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Store };
+    also.extend((body.claimed.cas == Some(0)).then(|| keys::tombstone(&begun.account)));
+    let plan = Plan { account: &begun.account, also };
     let mut drawn = None;
-    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &request, &ask, &body, &mut drawn);
-    let Stored { mut response, made, protects } = engine.act(plan, judged, decide).await?;
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| {
+        decide(attempt, &grant, &begun.request, &begun.ask, &body, &mut drawn)
+    };
+    let Stored { mut response, made, protects } = engine.act(plan, begun.judged(Capability::Store), decide).await?;
     // The set is stored: whatever becomes of the question, the answer stands.
-    if engine.is_circular(&account, &protects).await.unwrap_or(false) {
+    if engine.is_circular(&begun.account, &protects).await.unwrap_or(false) {
         warnings.push(circle::WARNING.to_owned());
     }
     if let Some(codes) = made {
@@ -142,7 +142,7 @@ fn decide(
         attempt.refuse_codes_in(texts())?;
     }
     attempt.bind_keyring = true;
-    attempt.capped = true;
+    attempt.cap = Some(record::SOFT_CAP);
 
     let mut entry = attempt.entry("store", actor(grant, request), &request.id, remote(request));
     entry.generation = Some(generation);

@@ -88,15 +88,18 @@ impl Engine {
             // Before the read: what was seen later may not be in it yet.
             let seen = self.guard.seen();
             let reading = self.read_for(&plan, &learned.records);
-            let (snapshot, stored) = match &mut judged {
-                Some((claimant, _)) => {
-                    let (read, ()) = tokio::join!(reading, claimant.look_ahead(self));
-                    let mut read = read?;
-                    claimant.prepare(self, &mut read.0).await?;
-                    read
-                }
+            let (mut snapshot, stored) = match &mut judged {
+                Some((claimant, _)) => tokio::join!(reading, claimant.look_ahead(self)).0?,
                 None => reading.await?,
             };
+            // What went down stands, though its caller might not do it any more.
+            let holds = |operation| stored.as_ref().is_some_and(|stored| stored.record.ledger.holds(operation));
+            if let Some(index) = unknown.iter().position(|(operation, _)| holds(operation)) {
+                return Ok(unknown.swap_remove(index).1);
+            }
+            if let Some((claimant, _)) = &mut judged {
+                claimant.prepare(self, &mut snapshot).await?;
+            }
             let ground = Ground {
                 name: plan.account,
                 snapshot: &snapshot,
@@ -108,9 +111,6 @@ impl Engine {
             };
             let mut attempt = Attempt::begin(&ground, stored, self.clock.now())?;
             attempt.marks_burns = !self.storage.commits_together();
-            if let Some(index) = unknown.iter().position(|(operation, _)| attempt.record.ledger.holds(operation)) {
-                return Ok(unknown.swap_remove(index).1);
-            }
             let grant = match &judged {
                 Some((claimant, judged)) => Some(claimant.judge(&snapshot, &act_of(judged, &attempt))?),
                 None => None,

@@ -13,9 +13,9 @@ use crate::domain::role::Capability;
 use crate::domain::set::{Kind, Set};
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, keys, remote};
+use crate::engine::{Call, Engine, actor, keys, record, remote};
 use crate::error::{Error, Result};
 use arrival::Arriving;
 
@@ -30,20 +30,13 @@ pub use parcel::{Cover, Parcel};
 
 /// Carries out `transfer/:account`.
 pub async fn transfer(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let arriving = Arriving::read(&mut fields)?;
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
     let profile = Some(&arriving.state.profile).filter(|name| !name.is_empty());
     let also = profile.map(|name| format!("{}{name}", keys::PROFILES)).into_iter().collect();
-    let plan = Plan { account: &account, also };
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Transfer };
-    let mut response =
-        engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &request, &ask, &arriving)).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    let decide =
+        |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &begun.request, &begun.ask, &arriving);
+    begun.act(engine, Capability::Transfer, &fields, also, decide).await
 }
 
 fn decide(
@@ -88,7 +81,7 @@ fn decide(
     attempt.record.account = fresh;
     attempt.refuse_codes_in(ask.texts())?;
     attempt.bind_keyring = true;
-    attempt.capped = true;
+    attempt.cap = Some(record::SOFT_CAP);
 
     let mut entry = attempt.entry("transfer", actor(grant, request), &request.id, remote(request));
     entry.generation = attempt.record.account.live().map(|set| set.generation);

@@ -13,11 +13,11 @@ use crate::domain::set::{Kind, Repeat, Set, Use};
 use crate::domain::throttle::Lock;
 use crate::engine::ask::Ask;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::begun::Begun;
 use crate::engine::burn::{self, Mark};
 use crate::engine::presented::{Presented, tell_lock};
 use crate::engine::request::{Request, Response};
-use crate::engine::transact::{Judged, Plan};
-use crate::engine::{Call, Engine, actor, ignored, remote};
+use crate::engine::{Call, Engine, actor, remote};
 use crate::error::Result;
 
 /// Who presents which code.
@@ -29,19 +29,12 @@ struct Want<'a> {
 
 /// Carries out `verify/:account`.
 pub async fn verify(engine: &Engine, call: Call) -> Result<Response> {
-    let Call { mut request, name } = call;
-    let account = Engine::account_name(&name)?;
-    let (ask, mut fields) = Ask::read(std::mem::take(&mut request.data))?;
+    let (begun, mut fields) = Begun::read(call)?;
     let code = Presented::read(&mut fields)?;
-    code.refuse_in(ask.texts())?;
-    let mut warnings = Vec::new();
-    ignored(&fields, &mut warnings);
-    let want = Want { request: &request, ask: &ask, code: &code };
-    let judged = Judged { request: &request, ask: &ask, capability: Capability::Verify };
-    let plan = Plan { account: &account, also: Vec::new() };
-    let mut response = engine.act(plan, judged, |attempt, grant| decide(attempt, &grant, &want)).await?;
-    response.warnings.append(&mut warnings);
-    Ok(response)
+    code.refuse_in(begun.ask.texts())?;
+    let want = Want { request: &begun.request, ask: &begun.ask, code: &code };
+    let decide = |attempt: &mut Attempt<'_>, grant: Grant| decide(attempt, &grant, &want);
+    begun.act(engine, Capability::Verify, &fields, Vec::new(), decide).await
 }
 
 fn decide(attempt: &mut Attempt<'_>, grant: &Grant, want: &Want<'_>) -> Result<Decision<Response>> {

@@ -27,7 +27,7 @@ pub struct Tally(Mutex<Counts>);
 
 /// The record of counts.
 #[derive(Default, Encode, Decode)]
-struct Wraps {
+pub struct Wraps {
     #[n(0)]
     counts: Counts,
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::answer::{Answer, Envelope, Refusal};
 use super::call::Call;
 use super::metrics::AuditStage;
@@ -10,7 +12,7 @@ use super::route::Route;
 use super::visit::Acted;
 use super::wrapping::Draft;
 use super::{Unsealed, envelope};
-use crate::audit::{AuthInfo, RequestEntry, ResponseEntry, WrapInfo};
+use crate::audit::{AuthInfo, RequestEntry, ResponseEntry, VoidEntry, WrapInfo};
 use crate::error::{Error, Result};
 
 /// Wraps, records and completes an answer. A code comes into it against the receipt of audit; without one it is lost.
@@ -74,13 +76,22 @@ pub(super) async fn conclude(
                     envelope.disclose(field, codes);
                 }
                 if let Some(draft) = late {
-                    answer = keep(open, draft, answer).await.unwrap_or_else(|error| Refusal::from(error).into());
+                    answer = match keep(open, draft, answer).await {
+                        Ok(kept) => kept,
+                        Err(error) => {
+                            take_back(open, request, &note, "the answer could not be put away for its wrapping token")
+                                .await;
+                            Refusal::from(error).into()
+                        }
+                    };
                     log(&answer, request.id);
                 }
             }
             Err(error) => {
                 open.metrics.audit_failed(AuditStage::Disclosure);
                 tracing::error!(request_id = request.id, ?error, "audit failed; a code was not given out");
+                // Some device may have it all the same.
+                take_back(open, request, &note, "no durable audit device acknowledged the disclosure").await;
                 return no_audit(error).into();
             }
         },
@@ -128,6 +139,13 @@ async fn keep(open: &Unsealed, draft: Draft, answer: Answer) -> Result<Answer> {
     let Answer::Logical(envelope) = answer else { return Err(Error::internal("codes without an envelope")) };
     open.wrappings.keep(&draft, &envelope::tail(&envelope)).await?;
     Ok(Answer::Logical(Box::new(Envelope::wrapped(draft.into_info(None)))))
+}
+
+/// Says to audit that a disclosure line announced what did not come about.
+async fn take_back(open: &Unsealed, request: RequestEntry<'_>, note: &Map<String, Value>, reason: &str) {
+    if let Err(error) = open.audit.void(VoidEntry { request, reason, note }).await {
+        tracing::warn!(request_id = request.id, ?error, "a disclosure line that came to nothing was not taken back");
+    }
 }
 
 /// Tells the operator of failures that the caller cannot mend.

@@ -94,10 +94,11 @@ async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Val
         Place::Wrap => return wrapping::paths::wrap(visit, data),
         Place::Metrics => return Ok(visit.host.metrics(&data, visit.text_metrics)?.into()),
         Place::Snapshot => return sys::snapshot::save(visit).await,
+        Place::Doctor => return sys::doctor::examine(visit).await,
         _ => Fields::new(data),
     };
     match place {
-        Place::Wrap | Place::Metrics | Place::Snapshot => Err(Refusal::unsupported_path()),
+        Place::Wrap | Place::Metrics | Place::Snapshot | Place::Doctor => Err(Refusal::unsupported_path()),
         Place::Mounts => Ok(sys::mounts::secrets(visit, &fields)),
         Place::Mount => sys::mounts::secret(visit, rest, &fields),
         Place::Auths => Ok(sys::mounts::auths(visit, &fields)),

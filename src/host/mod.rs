@@ -27,6 +27,7 @@ pub mod answer;
 pub mod call;
 mod conclusion;
 mod dispatch;
+pub mod doctor;
 pub mod envelope;
 mod failure;
 pub mod ident;

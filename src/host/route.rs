@@ -83,7 +83,7 @@ impl<'a> Route<'a> {
 
     /// Whether what is read there may leave only on the record.
     pub(super) fn reads_everything(&self) -> bool {
-        matches!(self, Route::Host(entry, _) if entry.place == Place::Snapshot)
+        matches!(self, Route::Host(entry, _) if matches!(entry.place, Place::Snapshot | Place::Doctor))
     }
 
     /// The path below the engine's mount.

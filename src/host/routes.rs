@@ -62,6 +62,7 @@ pub enum Place {
     Restore,
     RestoreAccept,
     RestoreEvidence,
+    Doctor,
 }
 
 /// What a caller must bring.
@@ -259,6 +260,14 @@ pub static TABLE: &[Entry] = &[
         Need::Administer,
         false,
         "Hold the accounts that went back before acts from other nodes' files.",
+    ),
+    entry(
+        "sys/storage/doctor",
+        Place::Doctor,
+        READ,
+        Need::Administer,
+        false,
+        "Examine everything that is stored, and tell in lines of JSON how far that is and what was found.",
     ),
     entry(
         "sys/capabilities-self",

@@ -282,6 +282,9 @@ struct FaultySnapshot {
 }
 
 impl Snapshot for FaultySnapshot {
+    fn total(&self) -> Option<u64> {
+        self.inner.total()
+    }
     fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StorageError>> {
         Box::pin(async move {
             self.layer.stall().await;

@@ -105,6 +105,9 @@ impl Storage for Memory {
 struct Copied(Map);
 
 impl Snapshot for Copied {
+    fn total(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
     fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StorageError>> {
         Box::pin(async move {
             let mut batch = Batch::new(limit);

@@ -16,8 +16,10 @@ use self::address::Address;
 use self::connection::Connections;
 use self::error::PostgresError;
 use self::queue::{Job, Pushed, Queue};
+use self::snapshot::PostgresSnapshot;
 use self::statements::Statements;
 use super::line::Lines;
+use super::snapshot::Snapshot;
 use super::{Apart, BoxFuture, Found, Get, PutError, Step, Storage, StorageError, Write};
 
 mod act;
@@ -29,6 +31,7 @@ mod options;
 mod queue;
 mod reader;
 mod schema;
+mod snapshot;
 mod statements;
 mod tls;
 mod writer;
@@ -140,6 +143,13 @@ impl Storage for Postgres {
             self.check()?;
             let entries = reader::list(&self.shared, prefix, after, limit).await?;
             self.check().map(|()| entries)
+        })
+    }
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Box::pin(async move {
+            self.check()?;
+            let snapshot = PostgresSnapshot::begin(Arc::clone(&self.shared)).await?;
+            self.check().map(|()| Box::new(snapshot) as Box<dyn Snapshot>)
         })
     }
     fn lines(&self) -> Option<&Lines> {

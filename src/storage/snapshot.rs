@@ -27,6 +27,10 @@ pub trait Snapshot: Send {
     /// [`StorageError::Corrupt`] is about one record, and the next call goes on behind it. [`StorageError::Sealed`] may pass.
     /// After [`StorageError::Failed`] the snapshot is of no more use.
     fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StorageError>>;
+    /// About how many entries there are in all, where that costs nothing: for estimates.
+    fn total(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// About how many bytes of keys and values come in one batch.
@@ -81,6 +85,9 @@ impl<F: FnMut(&mut Entry) -> Result<(), StorageError> + Send> Stepped<F> {
 }
 
 impl<F: FnMut(&mut Entry) -> Result<(), StorageError> + Send> Snapshot for Stepped<F> {
+    fn total(&self) -> Option<u64> {
+        self.beneath.total()
+    }
     fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StorageError>> {
         Box::pin(async move {
             if let Some(error) = self.corrupt.take() {

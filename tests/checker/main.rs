@@ -16,11 +16,14 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::time::Duration;
 
-use trial::Trial;
+use support::corpus::Dice;
+use trial::judge::Kind;
 use trial::stand::Stand;
 use trial::stand::layered::Layered;
 use trial::stand::mounted::Mounted;
+use trial::stand::postgres::Postgres;
 use trial::stand::redb::Redb;
+use trial::{Outcome, Trial};
 
 fn env(name: &str, otherwise: u64) -> u64 {
     std::env::var(name)
@@ -34,7 +37,7 @@ fn seed() -> u64 {
 }
 
 /// Acts, breaks and judges; panics if anything was wrong, or if nothing could have gone wrong.
-fn check(stand: &mut dyn Stand, seconds: u64, every: u64) {
+fn check(stand: &mut dyn Stand, seconds: u64, every: u64) -> Outcome {
     let seconds = env("CHECKER_SECONDS", seconds);
     let (length, every) = (Duration::from_secs(seconds), Duration::from_millis(every));
     let trial = Trial { seed: seed(), length, clients: 16, accounts: 10, every };
@@ -44,27 +47,48 @@ fn check(stand: &mut dyn Stand, seconds: u64, every: u64) {
         outcome.log.write(BufWriter::new(File::create(path).expect("a log"))).expect("a log is written");
     }
     let breaches = &outcome.verdict.breaches;
-    let first: Vec<String> = breaches.iter().take(20).map(ToString::to_string).collect();
-    assert!(first.is_empty(), "{} breaches of seed {}, first:\n{}", breaches.len(), trial.seed, first.join("\n"));
+    let first = |kind: Kind| breaches.iter().filter(move |breach| breach.kind == kind).take(5);
+    let first: Vec<String> = Kind::ALL.into_iter().flat_map(first).map(ToString::to_string).collect();
+    let (count, seed) = (breaches.len(), trial.seed);
+    assert!(first.is_empty(), "{count} breaches of seed {seed}, of each kind the first:\n{}", first.join("\n"));
     assert!(outcome.verdict.seen > 0 && !outcome.log.faults.is_empty(), "nothing could have gone wrong");
+    outcome
 }
 
 #[test]
 fn one_node_on_redb_keeps_its_promises_while_it_is_killed() {
-    check(&mut Redb::start(seed()), 12, 700);
+    drop(check(&mut Redb::start(seed()), 12, 700));
 }
 
 #[test]
 fn a_plugin_of_a_vault_keeps_its_promises_while_both_are_killed() {
-    check(&mut Mounted::start(seed()), 15, 900);
+    drop(check(&mut Mounted::start(seed()), 15, 900));
 }
 
 #[test]
 fn two_nodes_over_a_store_that_fails_keep_their_promises_whatever_the_clock_says() {
-    check(&mut Layered::start(seed(), false), 10, 120);
+    drop(check(&mut Layered::start(seed(), false), 10, 120));
 }
 
 #[test]
 fn two_nodes_over_a_store_that_stops_in_the_middle_keep_their_promises() {
-    check(&mut Layered::start(seed() + 1, false), 10, 120);
+    drop(check(&mut Layered::start(seed() + 1, false), 10, 120));
+}
+
+#[test]
+fn a_damaged_file_is_an_error_or_does_not_matter_and_is_never_a_wrong_answer() {
+    let mut stand = Redb::start(seed());
+    let outcome = check(&mut stand, 3, 1_000);
+    let accounts: Vec<String> = outcome.log.terms.accounts.into_keys().collect();
+    let dice = Dice::new(seed());
+    for _ in 0..8 {
+        let broken = stand.damage(&dice, &accounts);
+        println!("{}", broken.kind.unwrap_or_default());
+        assert!(broken.findings.is_empty(), "{:#?}", broken.findings);
+    }
+}
+
+#[test]
+fn three_nodes_over_postgresql_keep_their_promises_while_all_of_them_are_killed() {
+    drop(check(&mut Postgres::start(seed()), 15, 700));
 }

@@ -26,6 +26,7 @@ mod record;
 mod repeats;
 mod report;
 mod sets;
+mod size;
 mod sweep;
 mod transfer;
 mod turns;

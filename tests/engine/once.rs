@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use sparekey::auth::Caller;
@@ -9,7 +10,7 @@ use sparekey::engine::request::Operation;
 use sparekey::storage::faulty::{Outcome, Times};
 use sparekey::storage::memory::Memory;
 
-use crate::harness::{Bench, CODES, INVALID};
+use crate::harness::{Bench, CODES, INVALID, Signer};
 
 #[tokio::test]
 async fn each_retrieval_gets_another_code_until_none_is_left() {
@@ -127,6 +128,28 @@ async fn an_unknown_outcome_is_recognised_on_reading_again() {
         let next = bench.act("retrieve/github/acme", json!({})).await;
         assert_eq!(next.code.as_deref(), Some(CODES[1]));
     }
+}
+
+/// The issuer's key is exchanged after the write and before it is looked for: the act was first.
+#[tokio::test]
+async fn an_act_of_unknown_outcome_stands_though_its_issuer_is_distrusted_meanwhile() {
+    let bench = Bench::new().await;
+    bench.store("github/acme", &CODES).await;
+    bench.store.delay(Duration::from_millis(200));
+    bench.store.answer_unknown(Outcome::Written, Times::Next(1));
+    let written = bench.store.counts().put_all;
+    let distrust = async {
+        while bench.store.counts().put_all == written {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bench.store.delay(Duration::ZERO);
+        let other = Signer::es256("k1").public_pem();
+        bench.fine("issuers/idp", json!({"jwt_validation_pubkeys": [other]})).await;
+    };
+    let (answer, ()) = tokio::join!(bench.act("retrieve/github/acme", json!({})), distrust);
+    assert_eq!((answer.status, answer.code.as_deref()), (200, Some(CODES[0])), "{answer:?}");
+    let refused = bench.act("retrieve/github/acme", json!({})).await;
+    assert!(refused.status == 403 && refused.word() == "assertion", "{refused:?}");
 }
 
 #[tokio::test]

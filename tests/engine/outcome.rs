@@ -201,3 +201,17 @@ async fn looking_for_a_circle_costs_nothing_where_nothing_is_protected() {
     assert_eq!((counts.get_many, counts.list), (1, 0));
     assert_eq!(bench.root(Operation::Read, "accounts/a", json!({})).await.status, 200);
 }
+
+#[tokio::test]
+async fn what_to_do_next_is_a_link_where_the_mount_knows_its_address() {
+    let bench = Bench::new().await;
+    bench.fine("config", json!({"sparekey_url": "https://vault.example.com:8200/v1/backup-codes/"})).await;
+    bench.store("github/acme", &CODES).await;
+    let base = "https://vault.example.com:8200/v1/backup-codes";
+    let first = bench.act("retrieve/github/acme", json!({})).await;
+    assert!(first.warnings[0].ends_with(&format!("({base}/sets/github/acme)")), "{:?}", first.warnings);
+    let told = bench.act("outcome/github/acme", json!({"slot": 1, "outcome": "refused"})).await;
+    let next = told.data["next"].as_str().unwrap();
+    assert!(next.contains(&format!("({base}/revoke/github/acme with cause=compromise)")), "{next}");
+    assert!(next.contains(&format!("({base}/sets/github/acme)")), "{next}");
+}

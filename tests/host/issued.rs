@@ -1,8 +1,11 @@
 //! Issued sets through the real server: codes in the answer and nowhere else, wrapped where that is asked for.
 
 use std::fs;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sparekey::storage::faulty::Faulty;
+use sparekey::storage::memory::Memory;
 
 use super::inprocess::{Node, Setup};
 use super::support::scene::{AUDIENCE, ISSUER, Scene};
@@ -12,13 +15,18 @@ use super::{scene, text};
 /// A node on which `app` makes sets of any account and verifies codes.
 fn stage() -> (Node, Scene, String) {
     let (node, root) = Setup::default().ready();
-    let scene = scene(&node, &root);
+    let scene = made_by_app(&node, &root);
+    (node, scene, root)
+}
+
+fn made_by_app(node: &Node, root: &str) -> Scene {
+    let scene = scene(node, root);
     let role = json!({
         "issuers": ["idp"], "bound_audiences": [AUDIENCE], "bound_subject": "app", "accounts": ["app/*"],
         "operations": ["store", "verify", "check"],
     });
-    node.client().token(&root).write("backup-codes/roles/app", &role).expect(204);
-    (node, scene, root)
+    node.client().token(root).write("backup-codes/roles/app", &role).expect(204);
+    scene
 }
 
 fn body(scene: &Scene, more: Value) -> Value {
@@ -100,4 +108,36 @@ fn a_set_whose_record_fails_is_never_shown() {
         assert!(answer.status >= 500, "{}", answer.text());
         assert!(!answer.text().contains("codes\":") && !answer.text().contains("wrap_info\":{"), "{}", answer.text());
     }
+}
+
+/// The store fails once the set and its audit line are written: nobody gets the codes, and the audit takes its line back.
+#[test]
+fn a_disclosure_that_comes_to_nothing_is_taken_back_in_the_audit() {
+    let mut voids = 0;
+    for writes in 1..8 {
+        let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+        let (node, root) = Setup { storage: Some(store.clone()), ..Setup::default() }.ready();
+        let scene = made_by_app(&node, &root);
+        let quick = json!({"kind": "issued", "verifier": "hmac-sha256", "length": 24});
+        node.client().token(&root).write("backup-codes/profiles/quick", &quick).expect(204);
+        let client = node.client().header("X-Vault-Wrap-TTL", "60s");
+        store.freeze_after(writes);
+        let answer = client.write("backup-codes/sets/app/jane", &body(&scene, json!({"profile": "quick"})));
+        store.thaw();
+        assert!(!answer.text().contains("codes\":"), "{}", answer.text());
+        let lines = audited(&node, &[]);
+        let disclosed = lines.iter().find(|line| line["disclosed"] == true);
+        let void = lines.iter().find(|line| line["type"] == "void");
+        match disclosed {
+            Some(disclosed) if answer.status >= 500 => {
+                let void = void.unwrap_or_else(|| panic!("{writes}: {disclosed} stands, and nothing came of it"));
+                assert_eq!(void["request"]["id"], disclosed["request"]["id"]);
+                assert_eq!(void["void"]["disclosure"]["account"], "app/jane");
+                assert!(void["void"]["reason"].as_str().unwrap().contains("wrapping token"), "{void}");
+                voids += 1;
+            }
+            _ => assert!(void.is_none(), "{writes}: {void:?}"),
+        }
+    }
+    assert!(voids > 0, "the store never failed between the two");
 }

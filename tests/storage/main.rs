@@ -9,6 +9,7 @@ mod host;
 mod host_step;
 mod listing;
 mod model;
+mod postgres;
 mod redb;
 mod snapshot;
 mod step;
@@ -19,6 +20,8 @@ mod debian;
 #[path = "../support/fake_host.rs"]
 #[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod fake_host;
+#[path = "../support/pg_proxy.rs"]
+mod pg_proxy;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod postgres_server;
@@ -29,9 +32,6 @@ macro_rules! on_every_backend {
         on_every_backend_with_snapshots!($suite: $($case),*);
         on_every_backend!(@ host_with_transactions, $suite: $($case),*);
         on_every_backend!(@ host_without_transactions, $suite: $($case),*);
-        on_every_backend!(@ postgres, $suite: $($case),*);
-        on_every_backend!(@ postgres_serializable, $suite: $($case),*);
-        on_every_backend!(@ barrier_over_postgres, $suite: $($case),*);
     };
     (@ $backend:ident, $suite:ident: $($case:ident),*) => {
         mod $backend {
@@ -54,6 +54,9 @@ macro_rules! on_every_backend_with_snapshots {
         on_every_backend!(@ redb, $suite: $($case),*);
         on_every_backend!(@ barrier_over_memory, $suite: $($case),*);
         on_every_backend!(@ barrier_over_redb, $suite: $($case),*);
+        on_every_backend!(@ postgres, $suite: $($case),*);
+        on_every_backend!(@ postgres_serializable, $suite: $($case),*);
+        on_every_backend!(@ barrier_over_postgres, $suite: $($case),*);
     };
 }
 

@@ -12,6 +12,7 @@ pub mod crowd;
 pub mod debian;
 pub mod drill;
 pub mod http;
+pub mod pg_proxy;
 pub mod pkcs11;
 pub mod postgres;
 pub mod provision;

@@ -153,6 +153,10 @@ impl Server {
     pub fn url(&self) -> String {
         format!("postgres://{USER}@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
+    /// The `storage` block of a server that keeps everything in `table` here.
+    pub fn storage(&self, table: &str) -> String {
+        format!("storage \"postgres\" {{\n  connection_url = \"{}\"\n  table = \"{table}\"\n}}", self.url())
+    }
     pub fn port(&self) -> u16 {
         self.port
     }

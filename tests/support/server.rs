@@ -27,6 +27,7 @@ pub struct Setup {
     threshold: u8,
     static_seal: bool,
     seal: Option<String>,
+    storage: Option<String>,
     log_level: &'static str,
     extra: String,
     initialized: bool,
@@ -39,6 +40,7 @@ impl Default for Setup {
             threshold: 1,
             static_seal: false,
             seal: None,
+            storage: None,
             log_level: "info",
             extra: String::new(),
             initialized: true,
@@ -55,6 +57,11 @@ impl Setup {
     /// This block of the configuration as a seal that unseals by itself.
     pub fn seal(mut self, block: String) -> Self {
         self.seal = Some(block);
+        self
+    }
+    /// This block of the configuration as its store, and not a file of its own.
+    pub fn storage(mut self, block: impl Into<String>) -> Self {
+        self.storage = Some(block.into());
         self
     }
     /// Shamir shares of the root key.
@@ -93,7 +100,7 @@ impl Setup {
         let address = free_address();
         let mut server = Server {
             child: None,
-            config: Config { seal, log_level: self.log_level, extra: self.extra },
+            config: Config { seal, storage: self.storage, log_level: self.log_level, extra: self.extra },
             address,
             root_token: String::new(),
             unseal_keys: Vec::new(),
@@ -107,8 +114,10 @@ impl Setup {
     }
 }
 
+#[derive(Clone)]
 struct Config {
     seal: String,
+    storage: Option<String>,
     log_level: &'static str,
     extra: String,
 }
@@ -127,6 +136,21 @@ impl Server {
     /// A server with one unseal key, initialised and unsealed.
     pub fn start() -> Self {
         Setup::default().start()
+    }
+    /// Another node with the same seal over the same store, which has to be one that nodes can share and a seal that unseals by
+    /// itself. It has an address and audit files of its own.
+    pub fn another(&self) -> Self {
+        let mut server = Server {
+            child: None,
+            config: self.config.clone(),
+            address: free_address(),
+            root_token: self.root_token.clone(),
+            unseal_keys: self.unseal_keys.clone(),
+            dir: tempfile::tempdir().expect("a folder"),
+        };
+        server.boot();
+        server.until("unsealed", |health| health == 200);
+        server
     }
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
@@ -231,15 +255,16 @@ impl Server {
     /// The configuration file, written anew (the port may have changed).
     pub fn configure(&self) -> PathBuf {
         let path = self.dir.path().join("sparekey.hcl");
+        let own = format!("storage \"redb\" {{\n  path = \"{}\"\n}}", self.store().display());
         let text = format!(
             "mount_path = \"{MOUNT}/\"\napi_addr = \"{url}\"\nlog_level = \"{level}\"\n\
              listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}\n\
-             storage \"redb\" {{\n  path = \"{store}\"\n}}\n{seal}\n\
+             {storage}\n{seal}\n\
              audit \"file\" \"main\" {{\n  options = {{ file_path = \"{audit}\" }}\n}}\n{extra}\n",
             url = self.url(),
             level = self.config.log_level,
             address = self.address,
-            store = self.store().display(),
+            storage = self.config.storage.as_ref().unwrap_or(&own),
             seal = self.config.seal,
             audit = self.audit().display(),
             extra = self.config.extra,

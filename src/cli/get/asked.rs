@@ -117,7 +117,7 @@ impl Asked<'_> {
             );
             return Err(Ended { told, code: 2 });
         };
-        if self.args.json {
+        if self.args.act.json {
             let mut all = data.clone();
             all.insert("warnings".to_owned(), json!(reply.warnings()));
             console.say(&with_code(&Value::Object(all), "code", &code)?);
@@ -135,7 +135,7 @@ impl Asked<'_> {
     }
     fn show_wrapped(&self, reply: &Reply, token: &str, console: &mut Console) -> Result<(), Ended> {
         let ttl = reply.body().pointer("/wrap_info/ttl").and_then(Value::as_u64).unwrap_or_default();
-        if self.args.json {
+        if self.args.act.json {
             let all = json!({"account": self.pending.account, "ttl": ttl});
             console.say(&with_code(&all, "wrapping_token", token)?);
             return Ok(());
@@ -172,10 +172,10 @@ fn with_code(object: &Value, name: &str, secret: &str) -> Result<Zeroizing<Strin
 /// What `outcome` needs to be told to reach the same engine.
 fn flags(args: &Args) -> String {
     let mut flags = String::new();
-    if args.mount.trim_matches('/') != "backup-codes" {
-        flags.push_str(&format!(" --mount {}", args.mount));
+    if args.act.mount() != "backup-codes" {
+        flags.push_str(&format!(" --mount {}", args.act.mount));
     }
-    if let Some(address) = &args.connection.address {
+    if let Some(address) = &args.act.connection.address {
         flags.push_str(&format!(" --address {address}"));
     }
     flags

@@ -39,7 +39,7 @@ pub(super) fn body(
     key: &str,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let body = Body {
-        role: args.role.as_deref(),
+        role: args.assertion.role.as_deref(),
         jwt: jwt.map(|jwt| jwt.as_str()),
         codes: file.codes.iter().map(|code| code.expose()).collect(),
         used: &file.used,
@@ -52,7 +52,8 @@ pub(super) fn body(
     };
     // Texts may double or sextuple when escaped.
     let texts =
-        [&args.role, &task.profile, &task.custody].into_iter().flatten().map(String::len).sum::<usize>() + key.len();
+        [&args.assertion.role, &task.profile, &task.custody].into_iter().flatten().map(String::len).sum::<usize>()
+            + key.len();
     let codes = body.codes.iter().map(|code| code.len() * 2 + 3).sum::<usize>();
     let size = codes + jwt.map_or(0, |jwt| jwt.len()) + file.used.len() * 8 + texts * 6 + 512;
     let mut text = Zeroizing::new(Vec::with_capacity(size));

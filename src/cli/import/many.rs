@@ -10,7 +10,7 @@ use super::journal::{Earlier, Journal};
 use super::report::{self, Became, Row};
 use super::show::{accounts_named, codes_named};
 use super::task::Task;
-use super::{Args, body, made_up_key, sending, source};
+use super::{Args, body, made_up_key, sending};
 use crate::cli::client::{Client, Failure, path, printable};
 use crate::cli::console::Console;
 use crate::random::Random;
@@ -136,9 +136,9 @@ impl Sending<'_> {
         };
         let mut nobody = Console::new(Box::new(std::io::sink()), Box::new(std::io::sink()), None);
         let found = reader.read(&row.task, &mut nobody)?;
-        // A file is read anew each time: an import of an hour outlives a JWT, and something may lay a fresh one there.
-        if self.args.jwt_file.as_deref().is_some_and(|file| file.as_os_str() != "-") {
-            self.jwt = source::jwt(self.args, self.environment)?;
+        // It is read anew each time: an import of an hour outlives a JWT, and there may be a fresh one.
+        if self.args.assertion.jwt_file.is_some() && self.args.assertion.may_change() {
+            self.jwt = self.args.assertion.read(self.environment)?;
         }
         let target = path(&[&self.args.mount, "sets", row.task.account.as_str()])?;
         let body = body::body(self.args, &row.task, &found.file, self.jwt.as_ref(), &key)?;

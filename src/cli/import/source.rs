@@ -1,4 +1,4 @@
-//! Where codes and JWT come from, and the end of the file they came from.
+//! Where codes come from, and the end of the file they came from.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,12 +10,9 @@ use super::Args;
 use crate::cli::client::Failure;
 use crate::cli::export::MAX_EXPORT;
 
-/// The largest JWT that is read, in bytes.
-const MAX_JWT: usize = 64 * 1024;
-
 /// Refuses what cannot work, before anything is read or sent.
 pub(super) fn check(args: &Args, file: &Path) -> Result<(), Failure> {
-    if is_standard_input(file) && args.jwt_file.as_deref().is_some_and(is_standard_input) {
+    if is_standard_input(file) && args.assertion.takes_standard_input() {
         return Err(Failure::local("codes and JWT cannot both come from standard input: put one into a file"));
     }
     if !args.remove_source {
@@ -37,36 +34,12 @@ pub(super) fn check(args: &Args, file: &Path) -> Result<(), Failure> {
 
 /// Whether standard input is taken already, so that nobody can answer on it.
 pub(super) fn takes_standard_input(args: &Args, file: &Path) -> bool {
-    is_standard_input(file) || args.jwt_file.as_deref().is_some_and(is_standard_input)
+    is_standard_input(file) || args.assertion.takes_standard_input()
 }
 
 /// The bytes of the file of codes, or of the export that they stand in.
 pub(super) fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     read_bounded(file, MAX_EXPORT, "no list of codes")
-}
-
-/// The JWT of `--jwt-file`, else of `SPAREKEY_JWT`, if there is one.
-pub(super) fn jwt(
-    args: &Args,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<Zeroizing<String>>, Failure> {
-    let (text, from) = match &args.jwt_file {
-        Some(file) => {
-            let bytes = read_bounded(file, MAX_JWT, "no JWT")?;
-            let text = std::str::from_utf8(&bytes).map_err(|_| not_a_jwt(&file.display().to_string()))?;
-            (Zeroizing::new(text.trim().to_owned()), file.display().to_string())
-        }
-        None => match environment("SPAREKEY_JWT").map(Zeroizing::new).filter(|text| !text.trim().is_empty()) {
-            Some(text) => (Zeroizing::new(text.trim().to_owned()), "SPAREKEY_JWT".to_owned()),
-            None => return Ok(None),
-        },
-    };
-    let part =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    if text.split('.').count() != 3 || !text.split('.').all(part) {
-        return Err(not_a_jwt(&from));
-    }
-    Ok(Some(text))
 }
 
 /// Deletes the file if it still holds `bytes`.
@@ -111,10 +84,6 @@ pub(super) fn read_bounded(file: &Path, max: usize, is_none: &str) -> Result<Zer
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {
     Failure::local(format!("{} cannot be read: {error}", file.display()))
-}
-
-fn not_a_jwt(from: &str) -> Failure {
-    Failure::local(format!("{from} holds no JWT (three parts with dots between). Nothing was sent"))
 }
 
 #[cfg(test)]

@@ -31,8 +31,9 @@ td div+div{margin-top:.15rem}
 tr.now td:first-child{border-left:4px solid var(--now)}tr.soon td:first-child{border-left:4px solid var(--mark)}tr.fine td:first-child{border-left:4px solid transparent}
 .state{font-weight:600;white-space:nowrap}tr.now .state{color:var(--now)}tr.soon .state{color:var(--soon)}
 .wide{min-width:13.5rem;font-weight:600}
-.said{min-width:16rem}
-.exact{font:.8rem/1.6 ui-monospace,Consolas,'Liberation Mono',monospace}
+.said{min-width:14rem}
+.listed{min-width:10rem}
+.exact{white-space:nowrap;font:.72rem/1.8 ui-monospace,Consolas,'Liberation Mono',monospace}
 .more,.notes,.none{color:var(--quiet)}
 @media screen and (prefers-color-scheme:dark){
 :root{--ink:#e6edf3;--paper:#0d1117;--quiet:#9aa4af;--line:#30363d;--edge:#6e7681;--now:#ff7b72;--soon:#e3b341;--mark:#d29922;--fine:#3fb950}
@@ -45,15 +46,18 @@ table,tbody,tr,td{display:block;width:auto}
 tr{border:1px solid var(--line);border-left:4px solid var(--line);border-radius:6px;margin:0 0 .8rem;padding:.4rem .8rem}
 tr.now{border-left-color:var(--now)}tr.soon{border-left-color:var(--mark)}
 tr.now td:first-child,tr.soon td:first-child,tr.fine td:first-child{border-left:0}
-td,.number,.wide,.said{border:0;padding:.12rem 0;min-width:0;text-align:left}
+td,.number,.wide,.said,.listed{border:0;padding:.12rem 0;min-width:0;text-align:left}
 td:empty{display:none}
 .number::before,.listed::before,.aside::before,.exact::before{content:attr(data-name) ': ';color:var(--quiet);font-size:.75rem}
 .number div,.aside div,.exact div{display:inline}
+.exact{white-space:normal}
 }
 @page{size:A4 landscape;margin:14mm 14mm 16mm;@bottom-right{content:counter(page) ' / ' counter(pages);font:8pt sans-serif;color:#57606a}}
 @media print{
 :root{color-scheme:light}
-body{margin:0;max-width:none;padding:0;font-size:10pt}
+body{margin:0;max-width:none;padding:0;font-size:9pt}
+td{padding:.28rem .5rem}
+.said{min-width:19rem}
 thead{display:table-header-group}
 tr,.counts li{break-inside:avoid}
 h2{break-after:avoid}
@@ -134,7 +138,7 @@ fn table(table: &Table, out: &mut String) {
                 continue;
             }
             let kind = match (column.name, column.kind) {
-                ("STATE", _) => "state",
+                ("STATE" | "AT (UTC)", _) => "state",
                 (_, Kind::Head) => "wide",
                 (_, Kind::Number) => "number",
                 (_, Kind::Said) => "said",

@@ -55,7 +55,7 @@ struct Looked {
 
 enum Kind {
     Account(AccountName, Box<Account>),
-    Archived(Set),
+    Archived(Box<Set>),
 }
 
 impl Engine {
@@ -119,7 +119,7 @@ impl Engine {
             let Found::Value(bytes, revision) = found else { continue };
             let key = format!("{folder}{name}");
             let kind = match folder == keys::ARCHIVED_SETS {
-                true => record::decode(&key, &bytes).map(Kind::Archived),
+                true => record::decode(&key, &bytes).map(|set| Kind::Archived(Box::new(set))),
                 false => AccountName::parse(name).and_then(|name| {
                     let record: Record = record::decode(&key, &bytes)?;
                     Ok(Kind::Account(name, Box::new(record.account)))

@@ -2,6 +2,7 @@
 
 pub mod capabilities;
 pub mod describe;
+pub mod doctor;
 pub mod generate_root;
 pub mod keys;
 pub mod metrics;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Map, json};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::super::Host;
 use super::super::answer::{Answer, Refusal};
 use super::super::stream::{self, Sink};
 use super::super::visit::{Acted, Visit};
@@ -11,13 +13,18 @@ use crate::backup::{BackupError, Writer};
 use crate::error::{Error, Kind};
 use crate::storage::barrier::Barrier;
 
-/// The backup, as it is now. One at a time: each makes the store keep what is overwritten meanwhile.
+/// The turn of whoever reads the whole store. One at a time: each makes the store keep what is overwritten meanwhile.
+pub(super) fn turn(host: &Host) -> Result<OwnedSemaphorePermit, Refusal> {
+    Arc::clone(&host.reading).try_acquire_owned().map_err(|_| {
+        let busy = "the whole store is being read already (a backup, an examination): try again when that has ended";
+        Error::new(Kind::TooMany, busy).into()
+    })
+}
+
+/// The backup, as it is now.
 pub(in super::super) async fn save(visit: &Visit<'_>) -> Result<Acted, Refusal> {
     let host = visit.host;
-    let Ok(turn) = Arc::clone(&host.reading).try_acquire_owned() else {
-        let busy = "the whole store is being read already (a backup, an examination): try again when that has ended";
-        return Err(Error::new(Kind::TooMany, busy).into());
-    };
+    let turn = turn(host)?;
     let keyring = visit.open.engine.keyring().await?;
     let keys = keyring.barrier_keys();
     let (now, random) = (host.clock.now(), Arc::clone(&host.random));

@@ -18,6 +18,8 @@ pub(super) enum PostgresError {
     Busy { most: usize, waited: Duration },
     /// The server gave no answer in time.
     Silent(Duration),
+    /// A write waited for its turn until its time was up; it was not sent.
+    Late(Duration),
     /// The server refused a statement.
     Refused(Refusal),
     /// The connection broke.
@@ -107,6 +109,11 @@ impl fmt::Display for PostgresError {
             PostgresError::Silent(waited) => {
                 write!(f, "the database did not answer within {} ms (statement_timeout)", waited.as_millis())
             }
+            PostgresError::Late(waited) => write!(
+                f,
+                "a write waited {} ms for its turn and was not sent (statement_timeout): the database is slow, or rows are held",
+                waited.as_millis()
+            ),
             PostgresError::Refused(Refusal { code, message, .. }) => {
                 write!(f, "the database refused: {message} (SQLSTATE {code})")
             }

@@ -21,6 +21,8 @@ pub(super) struct Statements {
     pub(super) list: String,
     /// `$1` keys → key, revision.
     pub(super) revisions: String,
+    /// `$1` last key, `$2` limit, `$3` bytes → key, value, revision of the next rows: as many as fit, and one at least.
+    pub(super) page: String,
 }
 
 impl Statements {
@@ -37,6 +39,7 @@ impl Statements {
             put_without_line: put(table, "NULL::text"),
             delete: format!("DELETE FROM {table} WHERE key = ANY($1) AND revision = ANY($2) RETURNING key"),
             list: list(table),
+            page: page(table),
             revisions: format!("SELECT key, revision FROM {table} WHERE key = ANY($1)"),
         }
     }
@@ -71,6 +74,19 @@ fn put(table: &str, line: &str) -> String {
          SELECT ARRAY(SELECT act FROM conflict ORDER BY act), ARRAY(SELECT place FROM conflict ORDER BY act), {line}, \
            1 / CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM asked \
              WHERE revision IS NOT NULL AND act NOT IN (SELECT act FROM conflict)) THEN 1 ELSE 0 END"
+    )
+}
+
+/// The keys of a page come with the lengths of the values before any value is read.
+fn page(table: &str) -> String {
+    format!(
+        "WITH ahead AS ( \
+           SELECT key, length(key) + length(value) AS bytes FROM {table} WHERE key > $1 ORDER BY key LIMIT $2 \
+         ), fitting AS ( \
+           SELECT key, sum(bytes) OVER (ORDER BY key) - bytes AS before FROM ahead \
+         ) \
+         SELECT stored.key, stored.value, stored.revision FROM fitting JOIN {table} AS stored ON stored.key = fitting.key \
+         WHERE fitting.before < $3 ORDER BY stored.key"
     )
 }
 

@@ -30,7 +30,14 @@ struct Failure {
 pub(super) async fn run(shared: Arc<Shared>) {
     while let Some(group) = shared.queue.next() {
         let (jobs, held) = group.into_parts();
-        send(&shared, jobs).await;
+        let now = Instant::now();
+        let (late, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.until <= now);
+        for job in late {
+            job.answer(Err(PostgresError::Late(shared.patience).into()));
+        }
+        if !jobs.is_empty() {
+            send(&shared, jobs).await;
+        }
         shared.queue.release(&held);
     }
 }
@@ -67,15 +74,18 @@ async fn send(shared: &Shared, jobs: Vec<Job>) {
     }
 }
 
-/// Sends until there is an answer that repeating would not change, or the time of one of them is up.
+/// Sends until there is an answer that repeating would not change, or the time of all of them is up.
 async fn attempt(shared: &Shared, jobs: &[Job]) -> Result<(Verdicts, Option<Line>), Failure> {
-    let until = jobs.iter().map(|job| job.until).min().unwrap_or_else(Instant::now);
+    let until = jobs.iter().map(|job| job.until).max().unwrap_or_else(Instant::now);
     let unsent = |error| Failure { error, consequence: Consequence::Failed };
     let mut pause = Duration::from_millis(1);
     loop {
+        if Instant::now() >= until {
+            return Err(unsent(PostgresError::Late(shared.patience)));
+        }
         let lent = match timeout_at(until, shared.connections.get()).await {
             Ok(lent) => lent.map_err(unsent)?,
-            Err(_) => return Err(unsent(PostgresError::Silent(shared.patience))),
+            Err(_) => return Err(unsent(PostgresError::Late(shared.patience))),
         };
         lent.hush();
         // A little longer than the server has: then its word is heard, by which nothing was written.

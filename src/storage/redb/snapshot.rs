@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ::redb::{ReadOnlyTable, ReadableDatabase};
+use ::redb::{ReadOnlyTable, ReadableDatabase, ReadableTableMetadata};
 
 use super::error::RedbError;
 use super::file::RECORDS;
@@ -61,6 +61,9 @@ fn entry(key: &[u8], row: &[u8]) -> Result<Entry, StorageError> {
 }
 
 impl Snapshot for RedbSnapshot {
+    fn total(&self) -> Option<u64> {
+        guarded(|| self.table.len().ok()).ok().flatten()
+    }
     fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StorageError>> {
         Box::pin(async move { guarded(|| self.read(limit))? })
     }

@@ -127,6 +127,7 @@ impl Trial {
         dice: &Dice,
         lines: &mpsc::Sender<Line>,
     ) -> Vec<Finding> {
+        let accounts: Vec<String> = stage.world.manners().into_keys().collect();
         let mut findings = Vec::new();
         while stage.began.elapsed() < self.length {
             let pause = self.every.as_millis() as usize;
@@ -137,7 +138,7 @@ impl Trial {
                 break;
             }
             let at = stage.micros();
-            let done = stand.fault(dice);
+            let done = stand.fault(dice, &accounts);
             findings.extend(done.findings);
             if let Some(kind) = done.kind {
                 let _ = lines.send(Line::Fault(Fault { at, until: stage.micros(), kind }));

@@ -27,10 +27,17 @@ enum Plan {
     HalfOpen(u64),
 }
 
+/// How often all connections were to be broken: at once, or with their next answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Order {
+    cut: u64,
+    swallow: u64,
+}
+
 /// A proxy before one address.
 pub struct Proxy {
     address: SocketAddr,
-    cut: watch::Sender<u64>,
+    orders: watch::Sender<Order>,
     counts: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     runtime: Option<Runtime>,
 }
@@ -38,24 +45,30 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy before `target` that breaks about every third connection, as its dice fall.
     pub fn before(target: SocketAddr, seed: u64) -> Self {
+        Self::with(target, Some(Dice::new(seed)))
+    }
+    /// One that passes everything on until it is told otherwise.
+    pub fn passing(target: SocketAddr) -> Self {
+        Self::with(target, None)
+    }
+    fn with(target: SocketAddr, dice: Option<Dice>) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (cut, cutting) = watch::channel(0);
+        let (orders, listening) = watch::channel(Order::default());
         let counts = Arc::new(Mutex::new(BTreeMap::new()));
         let counted = Arc::clone(&counts);
         runtime.spawn(async move {
-            let dice = Dice::new(seed);
             while let Ok((client, _)) = listener.accept().await {
-                let plan = plan(&dice);
+                let plan = dice.as_ref().map_or(Plan::Pass, plan);
                 if plan != Plan::Pass {
                     *counted.lock().expect("counting does not panic").entry(plan.name()).or_default() += 1;
                 }
-                tokio::spawn(carry(client, target, plan, cutting.clone()));
+                tokio::spawn(carry(client, target, plan, listening.clone()));
             }
         });
-        Proxy { address, cut, counts, runtime: Some(runtime) }
+        Proxy { address, orders, counts, runtime: Some(runtime) }
     }
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
@@ -63,7 +76,11 @@ impl Proxy {
     }
     /// Breaks every connection that is open.
     pub fn cut_all(&self) {
-        self.cut.send_modify(|times| *times += 1);
+        self.orders.send_modify(|order| order.cut += 1);
+    }
+    /// Breaks each connection that is open as soon as the next answer comes through it, which is lost.
+    pub fn swallow_answers(&self) {
+        self.orders.send_modify(|order| order.swallow += 1);
     }
     /// How often what was done.
     pub fn counts(&self) -> BTreeMap<&'static str, usize> {
@@ -104,14 +121,21 @@ fn plan(dice: &Dice) -> Plan {
 }
 
 /// Carries one connection as planned. When it returns both ends are closed.
-async fn carry(mut client: TcpStream, target: SocketAddr, plan: Plan, mut cutting: watch::Receiver<u64>) {
-    cutting.mark_unchanged();
+async fn carry(mut client: TcpStream, target: SocketAddr, plan: Plan, mut orders: watch::Receiver<Order>) {
+    let first = *orders.borrow_and_update();
+    let mut swallows = false;
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
     let (mut sent, mut answered) = (0, 0);
     loop {
         tokio::select! {
-            _ = cutting.changed() => return,
+            changed = orders.changed() => {
+                let order = *orders.borrow_and_update();
+                if changed.is_err() || order.cut != first.cut {
+                    return;
+                }
+                swallows = order.swallow != first.swallow;
+            }
             read = client.read(&mut up) => {
                 let Ok(count @ 1..) = read else { return };
                 let mut count = count;
@@ -127,6 +151,9 @@ async fn carry(mut client: TcpStream, target: SocketAddr, plan: Plan, mut cuttin
             }
             read = server.read(&mut down) => {
                 let Ok(count @ 1..) = read else { return };
+                if swallows {
+                    return;
+                }
                 let mut count = count;
                 let cut = matches!(plan, Plan::CutAnswer(at) if answered + count > at);
                 if let Plan::CutAnswer(at) = plan {

@@ -144,7 +144,7 @@ impl Stand for Layered {
         let second = if client % 4 == 3 { self.proxy.address() } else { self.nodes[1].address };
         vec![self.door(0, self.nodes[0].address), self.door(1, second)]
     }
-    fn fault(&mut self, dice: &Dice) -> Broken {
+    fn fault(&mut self, dice: &Dice, _: &[String]) -> Broken {
         let times = Times::Next(1 + dice.below(8));
         let pause = Duration::from_millis(5 + dice.below(120) as u64);
         let kind = match dice.below(if self.signals.is_some() { 20 } else { 18 }) {

@@ -1,7 +1,9 @@
 //! Where a trial takes place: an engine in one of its forms, and what can be broken of it.
 
+pub mod damage;
 pub mod layered;
 pub mod mounted;
+pub mod postgres;
 pub mod redb;
 
 use crate::support::corpus::Dice;
@@ -44,8 +46,8 @@ pub trait Stand {
     fn doors(&self) -> Vec<Door>;
     /// The ways that this client takes: for some they lead through a proxy.
     fn ways(&self, client: usize) -> Vec<Door>;
-    /// Breaks something, as the dice fall.
-    fn fault(&mut self, dice: &Dice) -> Broken;
+    /// Breaks something, as the dice fall; these are the accounts.
+    fn fault(&mut self, dice: &Dice, accounts: &[String]) -> Broken;
     /// Makes everything whole again.
     fn settle(&mut self);
     /// What was found wrong so far.

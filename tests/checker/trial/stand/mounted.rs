@@ -49,7 +49,7 @@ impl Stand for Mounted {
         let address = if client % 4 == 3 { self.proxy.address() } else { self.vault.address() };
         vec![self.door(address)]
     }
-    fn fault(&mut self, dice: &Dice) -> Broken {
+    fn fault(&mut self, dice: &Dice, _: &[String]) -> Broken {
         match dice.below(20) {
             0..=11 => match self.vault.try_kill_plugin() {
                 Some(_) => Broken::of("plugin killed (SIGKILL)"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Broken, Stand};
+use super::{Broken, Stand, damage};
 use crate::support::corpus::Dice;
 use crate::support::http::Client;
 use crate::support::server::{BINARY, Server, Setup};
@@ -36,6 +36,14 @@ impl Redb {
         let proxy = Proxy::before(server.address(), seed ^ 0x5eed);
         Redb { server, proxy, away: Vec::new() }
     }
+    /// Kills it, and sees what a damaged copy of its file answers.
+    pub fn damage(&mut self, dice: &Dice, accounts: &[String]) -> Broken {
+        self.server.kill();
+        let folder = damage::copy(&self.server);
+        self.server.boot();
+        let (kind, findings) = damage::try_out(&self.server, folder.path(), accounts, dice);
+        Broken { kind: Some(format!("node killed; of a copy {kind}")), findings }
+    }
     fn door(&self, address: std::net::SocketAddr) -> Door {
         let client = Client::new(address);
         Door { root: client.token(self.server.root_token()), client, node: 0, now: Arc::new(now) }
@@ -53,7 +61,7 @@ impl Stand for Redb {
         let address = if client % 4 == 3 { self.proxy.address() } else { self.server.address() };
         vec![self.door(address)]
     }
-    fn fault(&mut self, dice: &Dice) -> Broken {
+    fn fault(&mut self, dice: &Dice, accounts: &[String]) -> Broken {
         match dice.below(20) {
             0..=11 => {
                 self.server.kill();
@@ -75,6 +83,7 @@ impl Stand for Redb {
                 self.proxy.cut_all();
                 Broken::of("all connections of a proxy cut")
             }
+            18 => self.damage(dice, accounts),
             _ => {
                 let file = self.server.dir().join(format!("audit.{}", self.away.len()));
                 fs::rename(self.server.audit(), &file).expect("the audit file is there");

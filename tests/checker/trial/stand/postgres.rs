@@ -1,0 +1,142 @@
+//! Three servers over one PostgreSQL: any of them is killed or stopped, the database is killed, ended, stopped, and cut off from them,
+//! between a COMMIT and its answer too.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{Broken, Stand};
+use crate::support::corpus::Dice;
+use crate::support::http::Client;
+use crate::support::postgres;
+use crate::support::server::{BINARY, Server, Setup};
+use crate::support::signer::now;
+use crate::trial::cast::Door;
+use crate::trial::judge::Kind;
+use crate::trial::log::{Finding, Log};
+use crate::trial::proxy::Proxy;
+
+/// Three nodes, their database, a proxy between both and one before a node.
+pub struct Postgres {
+    nodes: Vec<Server>,
+    /// Before the last node.
+    proxy: Proxy,
+    /// Before the database.
+    between: Proxy,
+    database: postgres::Server,
+}
+
+impl Postgres {
+    /// Starts everything.
+    pub fn start(seed: u64) -> Self {
+        let mut database = postgres::Server::new();
+        database.start(&[]);
+        let between = Proxy::passing(SocketAddr::from(([127, 0, 0, 1], database.port())));
+        let url = database.url().replace(&database.port().to_string(), &between.address().port().to_string());
+        let block = format!("storage \"postgres\" {{\n  connection_url = \"{url}\"\n}}");
+        let setup = |number: usize| {
+            let setup = Setup::default().log_level("warn").storage(&block);
+            setup.extra(&format!("node_id = \"node-{number}\"\n"))
+        };
+        let first = setup(1).static_seal().start();
+        let key = first.dir().join("seal.key");
+        let seal = format!(
+            "seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}",
+            key.display()
+        );
+        let others = [2, 3].map(|number| setup(number).seal(seal.clone()).uninitialized().start());
+        others.iter().for_each(|node| node.until("unsealed", |health| health == 200));
+        let nodes: Vec<Server> = [first].into_iter().chain(others).collect();
+        let proxy = Proxy::before(nodes[2].address(), seed ^ 0x5eed);
+        Postgres { nodes, proxy, between, database }
+    }
+    fn door(&self, node: usize, address: SocketAddr) -> Door {
+        let client = Client::new(address);
+        Door { root: client.token(self.nodes[0].root_token()), client, node, now: Arc::new(now) }
+    }
+}
+
+impl Stand for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+    fn doors(&self) -> Vec<Door> {
+        self.nodes.iter().enumerate().map(|(node, at)| self.door(node, at.address())).collect()
+    }
+    fn ways(&self, client: usize) -> Vec<Door> {
+        let mut ways = self.doors();
+        if client % 4 == 3 {
+            ways[2] = self.door(2, self.proxy.address());
+        }
+        ways
+    }
+    fn fault(&mut self, dice: &Dice, _: &[String]) -> Broken {
+        let node = dice.below(self.nodes.len());
+        let pause = Duration::from_millis(20 + dice.below(600) as u64);
+        Broken::of(match dice.below(24) {
+            0..=8 => {
+                self.nodes[node].kill();
+                self.nodes[node].boot();
+                "node killed (SIGKILL)"
+            }
+            9..=11 => {
+                self.nodes[node].signal(Signal::STOP);
+                sleep(pause);
+                self.nodes[node].signal(Signal::CONT);
+                "node stopped and continued (SIGSTOP)"
+            }
+            12..=13 => {
+                self.database.kill();
+                self.database.start(&[]);
+                "database killed (SIGKILL)"
+            }
+            14 => {
+                self.database.stop();
+                self.database.start(&[]);
+                "database told to end"
+            }
+            15..=16 => {
+                self.database.signal("STOP");
+                sleep(pause);
+                self.database.signal("CONT");
+                "database stopped and continued (SIGSTOP)"
+            }
+            17..=18 => {
+                self.between.cut_all();
+                "all connections to the database cut"
+            }
+            19..=22 => {
+                self.between.swallow_answers();
+                "all connections to the database cut before their next answer"
+            }
+            _ => {
+                self.proxy.cut_all();
+                "all connections of a proxy cut"
+            }
+        })
+    }
+    fn settle(&mut self) {
+        self.nodes.iter().for_each(|node| node.until("unsealed", |health| health == 200));
+    }
+    fn end(&mut self, _: &Log) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for node in &mut self.nodes {
+            node.terminate();
+            let said = Command::new(BINARY).args(["audit", "verify"]).arg(node.audit()).output().expect("it starts");
+            if !said.status.success() {
+                let words = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+                findings.push(Finding { kind: Kind::Unverifiable, words: format!("audit verify: {words}") });
+            }
+            debug_assert!(fs::exists(node.audit()).unwrap_or(false));
+        }
+        findings
+    }
+    fn passed(&self) -> Vec<(String, usize)> {
+        self.proxy.counts().into_iter().map(|(kind, count)| (format!("connection {kind}"), count)).collect()
+    }
+}
