@@ -39,17 +39,19 @@ fn folder() -> Arc<TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
 }
 
-fn pair() -> Pair {
-    pair_over(Arc::new(Memory::new()))
+/// Two nodes over one store in memory.
+pub fn pair() -> Pair {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::new());
+    pair_over([Arc::clone(&storage), storage])
 }
 
-/// Two nodes over `storage`.
-pub fn pair_over(storage: Arc<dyn Storage>) -> Pair {
+/// Two nodes, each on its own way to one store.
+pub fn pair_over([storage, other]: [Arc<dyn Storage>; 2]) -> Pair {
     let one = setup(&storage, folder(), "one").start();
     let born = one.client().write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1})).expect(200).json();
     let share = born["keys"][0].as_str().unwrap().to_owned();
     let token = born["root_token"].as_str().unwrap().to_owned();
-    let two = setup(&storage, folder(), "two").start();
+    let two = setup(&other, folder(), "two").start();
     for node in [&one, &two] {
         node.client().write("sys/unseal", &json!({ "key": share })).expect(200);
     }

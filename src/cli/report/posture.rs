@@ -155,7 +155,7 @@ fn sentence(word: &str, row: &Value, words: &[&str], now: Option<Timestamp>) -> 
         "owes" if has("overdue") => return None,
         "owes" => format!("owes a new set by {}{}", when(&row["owes"]["by"]), away(&row["owes"]["by"])),
         "circular" => "circular: the way to its codes needs this account".to_owned(),
-        "held" => format!("held: the store was put back and acts were lost ({})", of(&row["setback"]["reason"])),
+        "held" => "held: the store was put back, and acts on it were lost".to_owned(),
         "quarantined" if has("held") => return None,
         "quarantined" => "quarantined since MFA was enrolled again".to_owned(),
         "locked" => "locked: wrong codes, somebody may be guessing".to_owned(),

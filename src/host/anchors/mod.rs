@@ -5,6 +5,7 @@
 //! acknowledged are taken, then the store's epoch moves on, then the anchor is written. So a store that has the anchor's epoch
 //! has every act before it, and every later act has its line after the place that the anchor names.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,10 +35,13 @@ pub mod tail;
 
 pub use accept::{Accepted, Lost};
 use anchor::{Anchor, AuditMark, Parts};
+use evidence::Losses;
 use place::Place;
 
 /// Ledgers whose latest act is remembered between two anchors; of more only the number is told.
 const PENDING: usize = 65_536;
+/// Acts that are looked for in the store before each anchor.
+const LATEST: usize = 4;
 /// How often acts are anchored unless somebody says otherwise.
 pub const INTERVAL: Duration = Duration::from_secs(5);
 /// How often an epoch is tried again when other nodes begin one.
@@ -83,6 +87,8 @@ pub struct Anchors {
 struct Pending {
     acts: Sightings,
     omitted: u64,
+    /// The last few, as they came. A store that has these has those before them.
+    latest: VecDeque<Sighting>,
 }
 
 /// What is told of the anchors.
@@ -188,6 +194,12 @@ impl Anchors {
             return self.stop(&why).await;
         }
         let taken = std::mem::take(&mut *self.pending());
+        // A store that was put back within the interval has the epoch of before, and not the latest acts.
+        let latest: Vec<Sighting> = taken.latest.iter().cloned().collect();
+        if let Some(why) = self.lacks(&latest).await {
+            self.give_back(taken);
+            return self.stop(&why?).await;
+        }
         let moves = always || !taken.acts.is_empty();
         match self.epoch(state, moves).await {
             Ok(Some(epoch)) => {
@@ -237,6 +249,15 @@ impl Anchors {
             None => Relation::Older,
         };
         Ok(evidence::disagreement(relation, state.number(), &last, "this node's own anchor"))
+    }
+
+    /// Why the store is older than these acts, if it is.
+    async fn lacks(&self, latest: &[Sighting]) -> Option<Result<String>> {
+        let mut losses = Losses::default();
+        match losses.add(&self.engine, latest.to_vec()).await {
+            Ok(()) => evidence::sentence(&losses).map(Ok),
+            Err(error) => Some(Err(error)),
+        }
     }
 
     async fn stop(&self, why: &str) -> Result<()> {
@@ -313,6 +334,10 @@ impl Anchors {
 
 impl Pending {
     fn take(&mut self, sighting: Sighting) {
+        if self.latest.len() == LATEST {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(sighting.clone());
         if self.acts.len() < PENDING {
             self.acts.take(sighting);
         } else {
