@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::section::Section;
 use super::{ConfigError, StorageChoice};
 use crate::audit::DeviceConfig;
+use crate::host::anchors::INTERVAL;
 use crate::host::anchors::place::Place;
 
 /// Where anchors are kept.
@@ -21,7 +22,7 @@ pub struct AnchorChoice {
 
 impl Default for AnchorChoice {
     fn default() -> Self {
-        AnchorChoice { local: None, places: Vec::new(), interval: Duration::from_secs(5) }
+        AnchorChoice { local: None, places: Vec::new(), interval: INTERVAL }
     }
 }
 

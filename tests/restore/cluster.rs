@@ -14,14 +14,15 @@ use super::support::http::Client;
 use super::support::scene::{Scene, codes};
 use super::support::signer::Signer;
 
-struct Pair {
-    storage: Arc<dyn Storage>,
-    one: Node,
-    two: Node,
+/// Two nodes and their cast.
+pub struct Pair {
+    pub storage: Arc<dyn Storage>,
+    pub one: Node,
+    pub two: Node,
     share: String,
-    root: Client,
+    pub root: Client,
     token: String,
-    scenes: [Scene; 2],
+    pub scenes: [Scene; 2],
 }
 
 fn setup(storage: &Arc<dyn Storage>, folder: Arc<TempDir>, node: &str) -> Setup {
@@ -38,13 +39,19 @@ fn folder() -> Arc<TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
 }
 
-fn pair() -> Pair {
+/// Two nodes over one store in memory.
+pub fn pair() -> Pair {
     let storage: Arc<dyn Storage> = Arc::new(Memory::new());
+    pair_over([Arc::clone(&storage), storage])
+}
+
+/// Two nodes, each on its own way to one store.
+pub fn pair_over([storage, other]: [Arc<dyn Storage>; 2]) -> Pair {
     let one = setup(&storage, folder(), "one").start();
     let born = one.client().write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1})).expect(200).json();
     let share = born["keys"][0].as_str().unwrap().to_owned();
     let token = born["root_token"].as_str().unwrap().to_owned();
-    let two = setup(&storage, folder(), "two").start();
+    let two = setup(&other, folder(), "two").start();
     for node in [&one, &two] {
         node.client().write("sys/unseal", &json!({ "key": share })).expect(200);
     }
@@ -55,7 +62,7 @@ fn pair() -> Pair {
 }
 
 /// Everything in the store.
-fn all(node: &Node, storage: &Arc<dyn Storage>) -> Vec<(String, Vec<u8>, sparekey::storage::Revision)> {
+pub fn all(node: &Node, storage: &Arc<dyn Storage>) -> Vec<(String, Vec<u8>, sparekey::storage::Revision)> {
     let mut out = Vec::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
@@ -74,7 +81,7 @@ fn all(node: &Node, storage: &Arc<dyn Storage>) -> Vec<(String, Vec<u8>, spareke
 }
 
 /// Puts the store back to what it was, as a database is: under the running nodes.
-fn put_back(node: &Node, storage: &Arc<dyn Storage>, before: &[(String, Vec<u8>, sparekey::storage::Revision)]) {
+pub fn put_back(node: &Node, storage: &Arc<dyn Storage>, before: &[(String, Vec<u8>, sparekey::storage::Revision)]) {
     let writes = all(node, storage).into_iter().map(|(key, _, revision)| Write::delete(key, revision));
     let again = before.iter().map(|(key, value, revision)| Write {
         key: key.clone(),
@@ -84,12 +91,12 @@ fn put_back(node: &Node, storage: &Arc<dyn Storage>, before: &[(String, Vec<u8>,
     node.run(storage.put_all(writes.chain(again).collect())).unwrap();
 }
 
-fn told(node: &Node, root: &Client) -> Value {
+pub fn told(node: &Node, root: &Client) -> Value {
     let _ = node;
     root.read("sys/restore").expect(200).data()
 }
 
-fn until(what: &str, done: impl Fn() -> bool) {
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !done() {
         assert!(Instant::now() < deadline, "not {what}");

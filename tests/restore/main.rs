@@ -7,6 +7,7 @@ mod support;
 
 mod cluster;
 mod crashes;
+mod line;
 mod tampering;
 mod yesterday;
 

@@ -2,18 +2,22 @@
 //! done then. The store keeps a signed epoch that only grows (`epoch`), and whether a restore waits to be accepted (`restore`), which
 //! is read with every act.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use crate::crypto::signing::SigningKey;
 use crate::domain::role::Capability;
 use crate::domain::time::Timestamp;
 use crate::engine::cache::{Snapshot, storage_failed};
 use crate::engine::config_ledger::{self, By, Outcome, Said};
-use crate::engine::{Engine, keys, record};
+use crate::engine::{Engine, EngineParts, keys, record};
 use crate::error::{Error, Result};
+use crate::storage::line::Lines;
 use crate::storage::{Expect, Found, Get, PutError, Revision, Write};
 
 pub mod compare;
@@ -74,22 +78,27 @@ impl State {
     }
 }
 
-/// The highest epoch that this process has seen. A store that answers with a lower one was put back under it.
+/// The highest epoch that this process has seen: a store that answers with a lower one was put back under it. And whether other
+/// nodes are still given time to object to a store that changed its server.
 #[derive(Debug, Default)]
-pub struct Guard(AtomicU64);
+pub struct Guard {
+    epoch: AtomicU64,
+    settling: AtomicBool,
+    settles: Mutex<Option<Instant>>,
+}
 
 impl Guard {
     /// This epoch was seen.
     pub fn saw(&self, number: u64) {
-        self.0.fetch_max(number, Ordering::Relaxed);
+        self.epoch.fetch_max(number, Ordering::Relaxed);
     }
     /// A restore was accepted: what was seen before counts no longer.
     pub fn begin_anew(&self, number: u64) {
-        self.0.store(number, Ordering::Relaxed);
+        self.epoch.store(number, Ordering::Relaxed);
     }
     /// The highest epoch seen so far; 0 where epochs are not looked at.
     pub fn seen(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.epoch.load(Ordering::Relaxed)
     }
 
     /// Refuses to let a code leave or come in on what `snapshot` holds while a restore waits, or if the store is at an earlier epoch
@@ -112,7 +121,31 @@ impl Guard {
         if seen > 0 {
             self.saw(number);
         }
-        Ok(())
+        match self.left() {
+            None => Ok(()),
+            Some(left) => Err(Error::unavailable(
+                "line-changed: the store is served by another database server since a moment ago, and every node compares what \
+                 it acknowledged with it; try again soon",
+            )
+            .with_retry_after(left.max(Duration::from_secs(1)))),
+        }
+    }
+
+    /// For so long no code leaves: the store changed its server, and other nodes are comparing.
+    pub fn settle(&self, span: Duration) {
+        *self.settles.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + span);
+        self.settling.store(true, Ordering::Release);
+    }
+    fn left(&self) -> Option<Duration> {
+        if !self.settling.load(Ordering::Acquire) {
+            return None;
+        }
+        let until = *self.settles.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        if left.is_none() {
+            self.settling.store(false, Ordering::Release);
+        }
+        left
     }
 }
 
@@ -129,6 +162,22 @@ impl Engine {
     /// The highest epoch that this process has seen.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// The lines of the server beneath the store, where it has one that can be replaced.
+    pub fn lines(&self) -> Option<&Lines> {
+        self.storage.lines()
+    }
+    /// An engine over the same store that also works while the line of its server is not approved: for the comparison that decides
+    /// about that.
+    pub fn unchecked(&self) -> Option<Engine> {
+        Some(Engine::new(EngineParts {
+            storage: Arc::clone(&self.storage).unchecked()?,
+            root: Arc::clone(&self.root),
+            verifier: Arc::clone(&self.verifier),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        }))
     }
 
     /// What the store says now.

@@ -76,7 +76,7 @@ impl Anchors {
             return Err(Error::invalid("restore: no restore waits to be accepted; nothing was changed"));
         }
         let anchors = self.known().await;
-        let mut losses = self.lost(&anchors, true).await?;
+        let mut losses = self.lost(&self.engine, &anchors, true).await?;
         // Of each ledger the latest act first, with the highest generation that any of them named.
         losses.found.sort_by(|(a, _), (b, _)| a.account.cmp(&b.account).then(b.seq.cmp(&a.seq)));
         let mut lost: Vec<Lost> = Vec::new();

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use super::Anchors;
 use super::anchor::Anchor;
 use super::tail::{self, Part, TakenBack};
+use crate::engine::Engine;
 use crate::engine::restore::compare::{Sighting, Verdict};
 use crate::engine::restore::epoch::Relation;
 use crate::error::{Error, Result};
@@ -24,8 +25,8 @@ pub struct Losses {
 }
 
 impl Losses {
-    async fn add(&mut self, anchors: &Anchors, sightings: Vec<Sighting>) -> Result<()> {
-        let verdicts = anchors.engine.compare(&sightings).await?;
+    pub(super) async fn add(&mut self, engine: &Engine, sightings: Vec<Sighting>) -> Result<()> {
+        let verdicts = engine.compare(&sightings).await?;
         self.compared += sightings.len() as u64;
         let lost = |verdict: &Verdict| matches!(verdict, Verdict::Back(_) | Verdict::Missing);
         for found in sightings.into_iter().zip(verdicts).filter(|(_, verdict)| lost(verdict)) {
@@ -42,10 +43,10 @@ impl Losses {
 impl Anchors {
     /// Compares what `anchors` name, and what came after the first of them in this node's audit files, or all that is in the files
     /// if `whole`.
-    pub(super) async fn lost(&self, anchors: &[Anchor], whole: bool) -> Result<Losses> {
+    pub(super) async fn lost(&self, engine: &Engine, anchors: &[Anchor], whole: bool) -> Result<Losses> {
         let mut losses = Losses::default();
         for anchor in anchors {
-            losses.add(self, anchor.heads()).await?;
+            losses.add(engine, anchor.heads()).await?;
         }
         let parts = self.files.iter().flat_map(|(device, path)| match (whole, anchors.first()) {
             (true, _) => tail::whole(path),
@@ -55,7 +56,7 @@ impl Anchors {
                 None => tail::latest(path),
             },
         });
-        let taken_back = self.read(parts.collect(), &mut losses).await?;
+        let taken_back = self.read(engine, parts.collect(), &mut losses).await?;
         losses.found.retain(|(sighting, _)| {
             sighting.account.as_ref().is_none_or(|account| !taken_back.contains(&(account.clone(), sighting.seq)))
         });
@@ -63,12 +64,12 @@ impl Anchors {
     }
 
     /// Reads files on a thread of their own, and compares meanwhile.
-    async fn read(&self, parts: Vec<Part>, losses: &mut Losses) -> Result<TakenBack> {
+    async fn read(&self, engine: &Engine, parts: Vec<Part>, losses: &mut Losses) -> Result<TakenBack> {
         let (send, mut receive) = mpsc::channel(1);
         let reading =
             tokio::task::spawn_blocking(move || tail::read(&parts, |sightings| send.blocking_send(sightings).is_ok()));
         while let Some(sightings) = receive.recv().await {
-            losses.add(self, sightings).await?;
+            losses.add(engine, sightings).await?;
         }
         drop(receive);
         let read = reading.await.map_err(Error::internal)?;

@@ -5,6 +5,7 @@
 //! acknowledged are taken, then the store's epoch moves on, then the anchor is written. So a store that has the anchor's epoch
 //! has every act before it, and every later act has its line after the place that the anchor names.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 mod accept;
 pub mod anchor;
 mod evidence;
+mod line;
 pub mod place;
 mod remote;
 mod start;
@@ -33,10 +35,15 @@ pub mod tail;
 
 pub use accept::{Accepted, Lost};
 use anchor::{Anchor, AuditMark, Parts};
+use evidence::Losses;
 use place::Place;
 
 /// Ledgers whose latest act is remembered between two anchors; of more only the number is told.
 const PENDING: usize = 65_536;
+/// Acts that are looked for in the store before each anchor.
+const LATEST: usize = 4;
+/// How often acts are anchored unless somebody says otherwise.
+pub const INTERVAL: Duration = Duration::from_secs(5);
 /// How often an epoch is tried again when other nodes begin one.
 const TRIES: usize = 16;
 
@@ -45,7 +52,7 @@ const TRIES: usize = 16;
 pub struct AnchorConfig {
     /// The node's name, for people.
     pub node: String,
-    /// How often acts are anchored.
+    /// How often acts are anchored; zero for [`INTERVAL`].
     pub interval: Duration,
     /// The place on this machine that is compared first.
     pub local: Option<PathBuf>,
@@ -80,6 +87,8 @@ pub struct Anchors {
 struct Pending {
     acts: Sightings,
     omitted: u64,
+    /// The last few, as they came. A store that has these has those before them.
+    latest: VecDeque<Sighting>,
 }
 
 /// What is told of the anchors.
@@ -104,6 +113,8 @@ impl Anchors {
         keyring: &Keyring,
         clock: Arc<dyn Clock>,
     ) -> Result<Anchors> {
+        let interval = if config.interval.is_zero() { INTERVAL } else { config.interval };
+        let config = AnchorConfig { interval, ..config };
         let files =
             devices.iter().filter_map(|device| Some((device.name().to_owned(), device.file_path()?.to_owned())));
         Ok(Anchors {
@@ -143,7 +154,12 @@ impl Anchors {
                 () = tokio::time::sleep(every) => false,
                 changed = stop.changed() => changed.is_err() || *stop.borrow(),
             };
-            if let Err(error) = self.turn(false).await {
+            let mut turned = self.turn(false).await;
+            // It found another server beneath the store: that is compared at once.
+            if turned.is_err() && self.engine.lines().is_some_and(|lines| lines.check().is_err()) {
+                turned = self.turn(false).await;
+            }
+            if let Err(error) = turned {
                 tracing::warn!(?error, "the store's epoch could not be anchored; tried again");
             }
             if stopped {
@@ -166,6 +182,7 @@ impl Anchors {
     /// Anchors what was acknowledged since the last time, if anything was or `always`; notices a store that was put back.
     async fn turn(&self, always: bool) -> Result<()> {
         let _turn = self.turnstile.acquire().await.map_err(Error::internal)?;
+        self.follow_line().await?;
         // Before the acts are taken: whatever comes after these places is in the next anchor, or in the files behind them.
         let audit = self.audit_marks().await;
         let state = self.engine.restore_state().await?;
@@ -173,10 +190,16 @@ impl Anchors {
         if state.restore.quarantine.is_some() {
             return Ok(());
         }
-        if let Some(why) = self.judge(&state).await? {
+        if let Some(why) = self.judge(&self.engine, &state).await? {
             return self.stop(&why).await;
         }
         let taken = std::mem::take(&mut *self.pending());
+        // A store that was put back within the interval has the epoch of before, and not the latest acts.
+        let latest: Vec<Sighting> = taken.latest.iter().cloned().collect();
+        if let Some(why) = self.lacks(&latest).await {
+            self.give_back(taken);
+            return self.stop(&why?).await;
+        }
         let moves = always || !taken.acts.is_empty();
         match self.epoch(state, moves).await {
             Ok(Some(epoch)) => {
@@ -214,11 +237,11 @@ impl Anchors {
     }
 
     /// Why the store is older than this node knows it, if it is.
-    async fn judge(&self, state: &State) -> Result<Option<String>> {
+    async fn judge(&self, engine: &Engine, state: &State) -> Result<Option<String>> {
         let Some(last) = self.last().clone() else { return Ok(None) };
         if state.restore.floor > last.epoch() {
             // Accepted on another node, which did not know what this one knows.
-            let lost = self.lost(&[last], true).await?;
+            let lost = self.lost(engine, &[last], true).await?;
             return Ok(evidence::sentence(&lost));
         }
         let relation = match &state.epoch {
@@ -228,13 +251,26 @@ impl Anchors {
         Ok(evidence::disagreement(relation, state.number(), &last, "this node's own anchor"))
     }
 
+    /// Why the store is older than these acts, if it is.
+    async fn lacks(&self, latest: &[Sighting]) -> Option<Result<String>> {
+        let mut losses = Losses::default();
+        match losses.add(&self.engine, latest.to_vec()).await {
+            Ok(()) => evidence::sentence(&losses).map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
     async fn stop(&self, why: &str) -> Result<()> {
+        self.stop_on(&self.engine, why).await
+    }
+
+    async fn stop_on(&self, engine: &Engine, why: &str) -> Result<()> {
         tracing::error!(
             why,
             "RESTORE QUARANTINE: the store is older than acts that were acknowledged; no code leaves until an operator runs \
              `sparekey restore accept`"
         );
-        self.engine.quarantine(&self.config.node, why).await?;
+        engine.quarantine(&self.config.node, why).await?;
         self.quarantined.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -298,6 +334,10 @@ impl Anchors {
 
 impl Pending {
     fn take(&mut self, sighting: Sighting) {
+        if self.latest.len() == LATEST {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(sighting.clone());
         if self.acts.len() < PENDING {
             self.acts.take(sighting);
         } else {

@@ -35,7 +35,7 @@ impl Anchors {
         let own = gathered.anchors.first().filter(|_| gathered.local);
         // Once a restore was accepted without this node, all that it knows is compared.
         let whole = own.is_some_and(|own| own.epoch() < state.restore.floor);
-        let lost = self.lost(own.map_or(&[], std::slice::from_ref), whole).await?;
+        let lost = self.lost(&self.engine, own.map_or(&[], std::slice::from_ref), whole).await?;
         why.extend(evidence::sentence(&lost));
         *self.last() = own.cloned();
         if !why.is_empty() {
