@@ -129,6 +129,11 @@ pub async fn turn(engine: &Engine, limit: usize) -> Result<bool> {
 }
 
 impl Engine {
+    /// Whether a re-wrapping that somebody began has something to do now.
+    pub async fn rewrap_is_due(&self) -> Result<bool> {
+        Ok(load(self).await?.is_some_and(|(progress, _)| progress.is_due(self.clock.now())))
+    }
+
     /// Goes on with what takes long, a re-wrapping of keys, until there is nothing more to do at once, `patience` is over or `go_on`
     /// says no. For whoever comes by now and then.
     pub async fn look_after(&self, patience: Duration, go_on: impl Fn() -> bool) -> Result<()> {

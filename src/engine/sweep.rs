@@ -28,11 +28,14 @@ const CHUNK: usize = 32;
 const MARGIN: Duration = Duration::from_secs(86_400);
 
 /// Where the next turn goes on.
-#[derive(Default)]
+#[derive(Default, minicbor::Encode, minicbor::Decode)]
 pub struct Progress {
+    #[n(0)]
     folder: usize,
     /// The folder within, as it was listed.
+    #[n(1)]
     inner: Option<String>,
+    #[n(2)]
     after: Option<String>,
 }
 
@@ -123,6 +126,27 @@ impl Engine {
             }
         }
         Ok(swept)
+    }
+}
+
+impl Engine {
+    /// Where the sweeps go on, for whoever has the next turn.
+    pub async fn sweep_place(&self) -> Vec<u8> {
+        record::encode(&(&*self.sweeping.lock().await, &*self.destroying.lock().await))
+    }
+
+    /// Goes on where another node's sweeps stopped; from the front if `place` says nothing that this version understands.
+    pub async fn resume_sweeps(&self, place: &[u8]) {
+        if place.is_empty() {
+            return;
+        }
+        match record::decode("turns/sweep", place) {
+            Ok((sweeping, destroying)) => {
+                *self.sweeping.lock().await = sweeping;
+                *self.destroying.lock().await = destroying;
+            }
+            Err(error) => tracing::info!(?error, "sweeps begin at the front"),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Host, Unsealed};
 use crate::domain::time::Timestamp;
 use crate::engine::sweep::{Swept, What};
+use crate::engine::turns::LEASE;
 use crate::error::Result;
 
 /// Records that are looked at in one go.
@@ -26,9 +27,29 @@ impl Host {
         let before = self.clock.now().minus(MARGIN);
         let mut gone = 0;
         let go_on = || go_on() && !self.is_sealed();
-        let tidied = self.tidy_all(&open, before, &mut gone, &go_on).await;
+        let tidied = match self.info.node {
+            None => self.tidy_all(&open, before, &mut gone, &go_on).await,
+            Some(_) => self.tidy_in_turn(&open, before, &mut gone, &go_on).await,
+        };
         self.metrics.tidied(tidied.is_ok());
         tidied.map(|()| gone)
+    }
+
+    /// Where several nodes serve one store, one of them tidies for all, from where the one before it stopped.
+    async fn tidy_in_turn(
+        &self,
+        open: &Unsealed,
+        before: Timestamp,
+        gone: &mut usize,
+        go_on: &impl Fn() -> bool,
+    ) -> Result<()> {
+        let Some(turn) = open.engine.take_turn("sweep").await? else { return Ok(()) };
+        open.engine.resume_sweeps(turn.place()).await;
+        // No longer than the turn is ours: what is left is there the next time.
+        let end = self.clock.now().plus(LEASE / 2);
+        let tidied = self.tidy_all(open, before, gone, &|| go_on() && self.clock.now() < end).await;
+        open.engine.end_turn(turn, open.engine.sweep_place().await).await?;
+        tidied
     }
 
     async fn tidy_all(

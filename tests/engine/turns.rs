@@ -1,8 +1,9 @@
 //! Turns: one node at a time at what is done for all, and whoever comes next goes on where the work stopped.
 
+use serde_json::json;
 use sparekey::engine::Engine;
 
-use crate::harness::Bench;
+use crate::harness::{Bench, CODES};
 
 fn node(bench: &Bench, name: &str) -> Engine {
     bench.another().on_node(name)
@@ -53,4 +54,22 @@ async fn a_clock_far_ahead_keeps_nobody_waiting() {
     node(&bench, "ahead").take_turn("chore").await.unwrap().expect("nobody has it");
     bench.wait(-86_400);
     assert!(node(&bench, "two").take_turn("chore").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_sweep_goes_on_at_another_node_where_it_stopped() {
+    let bench = Bench::new().await;
+    bench.store("github/acme-owner", &CODES).await;
+    for _ in 0..4 {
+        assert_eq!(bench.act("retrieve/github/acme-owner", json!({"reason": "locked out"})).await.status, 200);
+    }
+    // Four claims that still count, and nothing else to sweep: whoever begins at the front is not done after five looks.
+    let (one, two, fresh) = (node(&bench, "one"), node(&bench, "two"), node(&bench, "three"));
+    assert!(!one.sweep(4, || true).await.unwrap().whole);
+    two.resume_sweeps(&one.sweep_place().await).await;
+    assert!(two.sweep(5, || true).await.unwrap().whole);
+    assert!(!fresh.sweep(5, || true).await.unwrap().whole);
+    // What another version wrote is no reason to stop.
+    two.resume_sweeps(b"\xff something else").await;
+    assert!(two.sweep(100, || true).await.unwrap().whole);
 }

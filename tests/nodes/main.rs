@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use inprocess::{MOUNT, Node, Setup};
 use serde_json::{Value, json};
-use sparekey::storage::Storage;
+use sparekey::storage::{Found, Get, Storage};
 use sparekey::storage::memory::Memory;
 use support::http::Client;
 use support::scene::{AUDIENCE, ISSUER, Scene, codes};
@@ -309,6 +309,22 @@ fn clients_and_balancers_are_told_that_every_node_leads() {
     assert_eq!(quiet.client().read("sys/health").status, 503);
     assert_eq!(quiet.client().read("sys/leader").json()["is_self"], false);
     cluster.root(1).read(&format!("{MOUNT}config")).expect(200);
+}
+
+#[test]
+fn one_node_at_a_time_tidies_and_all_of_them_may() {
+    let cluster = Cluster::start();
+    let token = |name: &str| format!("turns/{name}");
+    let written = || cluster.nodes[0].run(cluster.nodes[0].storage.get_many(vec![Get::new(token("sweep"))])).unwrap();
+    assert_eq!(written(), [Found::Absent]);
+    for node in &cluster.nodes {
+        let before = written();
+        assert_eq!(node.run(node.host.tidy(|| true)).expect("it is tidied"), 0);
+        assert_ne!(written(), before, "each took its turn and ended it");
+    }
+    // A node that says no at once keeps nobody from it.
+    cluster.nodes[1].run(cluster.nodes[1].host.tidy(|| false)).expect("it is tidied");
+    cluster.nodes[2].run(cluster.nodes[2].host.tidy(|| true)).expect("it is tidied");
 }
 
 #[test]

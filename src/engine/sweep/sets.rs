@@ -31,10 +31,13 @@ const CHUNK: usize = 32;
 const EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// Where the next turn goes on.
-#[derive(Default)]
+#[derive(Default, minicbor::Encode, minicbor::Decode)]
 pub struct Progress {
+    #[n(0)]
     began: Option<Timestamp>,
+    #[n(1)]
     folder: usize,
+    #[n(2)]
     after: String,
 }
 
