@@ -56,7 +56,7 @@ async fn send(shared: &Shared, jobs: Vec<Job>) {
                 job.answer(result);
             }
         }
-        Err(Failure { consequence: Consequence::Failed, .. }) if jobs.len() > 1 => {
+        Err(Failure { error: PostgresError::Refused(_), consequence: Consequence::Failed }) if jobs.len() > 1 => {
             for job in jobs {
                 Box::pin(send(shared, vec![job])).await;
             }
