@@ -150,6 +150,28 @@ async fn a_server_that_cannot_be_reached_has_written_nothing() {
     assert!(far.get_many(vec![Get::new("a")]).await.is_err());
 }
 
+/// Nobody waits for the failure of those before him.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acts_that_wait_for_a_server_that_does_not_answer_fail_together() {
+    let mut options = options("");
+    options.connect_timeout = Duration::from_secs(1);
+    options.max_parallel = 2;
+    let proxy = Proxy::before(postgres_server::shared().port()).await;
+    let far = Arc::new(open(through(&proxy, &options)));
+    proxy.stall();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    let mut acts = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let far = Arc::clone(&far);
+        acts.spawn(async move { far.put_all(vec![put(&number.to_string(), Expect::Absent, b"1")]).await });
+    }
+    for result in acts.join_all().await {
+        assert!(matches!(&result, Err(PutError::Failed(_))), "{result:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_somebody_holds_keeps_its_own_act_waiting_and_no_other() {
     let mut options = options("");

@@ -1,7 +1,7 @@
 //! A proxy on loopback that understands where PostgreSQL's statements begin and end, and cuts the connection in between.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,6 +32,7 @@ struct State {
     statements: AtomicUsize,
     writes: AtomicUsize,
     armed: Mutex<Option<Fault>>,
+    stalled: AtomicBool,
     cut: Notify,
 }
 
@@ -44,7 +45,12 @@ impl Proxy {
         let task = tokio::spawn({
             let state = Arc::clone(&state);
             async move {
+                let mut unanswered = Vec::new();
                 while let Ok((client, _)) = listener.accept().await {
+                    if state.stalled.load(Ordering::SeqCst) {
+                        unanswered.push(client);
+                        continue;
+                    }
                     tokio::spawn(serve(client, port, Arc::clone(&state)));
                 }
             }
@@ -61,6 +67,11 @@ impl Proxy {
     /// Ends every connection.
     pub fn cut(&self) {
         self.state.cut.notify_waiters();
+    }
+    /// From now on connections are taken and never answered.
+    pub fn stall(&self) {
+        self.state.stalled.store(true, Ordering::SeqCst);
+        self.cut();
     }
     /// How many times a client waited for an answer, and how many of these were writes.
     pub fn counts(&self) -> (usize, usize) {

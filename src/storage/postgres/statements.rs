@@ -11,7 +11,7 @@ pub(super) struct Statements {
     /// `$1` keys, `$2` known revisions → place (from 1), revision, value (NULL where the known revision is the stored one).
     pub(super) get: String,
     /// `$1` act, `$2` place, `$3` key, `$4` expected revision, `$5` value, `$6` revision, `$7` keys to hold as they are, `$8` keys to
-    /// change → acts that conflict, their places, the server's line, 1.
+    /// change, `$9` revisions to replace → acts that conflict, their places, the server's line, 1.
     pub(super) put: String,
     /// The same on a server without lines.
     pub(super) put_without_line: String,
@@ -49,7 +49,7 @@ impl Statements {
 ///
 /// Rows are locked in the order of their keys, so that statements wait for each other and never in a circle. The lock brings
 /// the newest committed revision, by which every act is judged; acts that pass are written, with the revision in the WHERE
-/// clause once more. A row that appeared after the statement's snapshot is not seen by the judge and not overwritten by the
+/// clause once more (one of those that may be replaced: no two keys ever share one). A row that appeared after the statement's snapshot is not seen by the judge and not overwritten by the
 /// write: then fewer rows are written than passed, and the last column divides by zero, so that nothing is.
 fn put(table: &str, line: &str) -> String {
     format!(
@@ -68,7 +68,7 @@ fn put(table: &str, line: &str) -> String {
            SELECT key, value, revision FROM asked \
            WHERE revision IS NOT NULL AND act NOT IN (SELECT act FROM conflict) ORDER BY key \
            ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision \
-           WHERE stored.revision = (SELECT a.expect FROM asked AS a WHERE a.key = excluded.key AND a.revision IS NOT NULL) \
+           WHERE stored.revision = ANY($9) \
            RETURNING key \
          ) \
          SELECT ARRAY(SELECT act FROM conflict ORDER BY act), ARRAY(SELECT place FROM conflict ORDER BY act), {line}, \

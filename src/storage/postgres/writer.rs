@@ -56,7 +56,7 @@ async fn send(shared: &Shared, jobs: Vec<Job>) {
                 job.answer(result);
             }
         }
-        Err(Failure { consequence: Consequence::Failed, .. }) if jobs.len() > 1 => {
+        Err(Failure { error: PostgresError::Refused(_), consequence: Consequence::Failed }) if jobs.len() > 1 => {
             for job in jobs {
                 Box::pin(send(shared, vec![job])).await;
             }
@@ -143,6 +143,7 @@ struct Rows<'a> {
     revisions: Vec<Option<&'a [u8]>>,
     firm: Vec<&'a [u8]>,
     held: Vec<&'a [u8]>,
+    replaced: Vec<&'a [u8]>,
 }
 
 impl<'a> Rows<'a> {
@@ -161,6 +162,9 @@ impl<'a> Rows<'a> {
                 rows.expects.push(row.expect.as_ref().map(|revision| revision.0.as_slice()));
                 rows.values.push(value);
                 rows.revisions.push(revision);
+                if let (Fate::Put(..), Some(expect)) = (&row.fate, &row.expect) {
+                    rows.replaced.push(&expect.0);
+                }
                 if row.changes() { &mut rows.held } else { &mut rows.firm }.push(row.key.as_bytes());
             }
         }
@@ -170,7 +174,7 @@ impl<'a> Rows<'a> {
         }
         rows
     }
-    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 8] {
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 9] {
         [
             (&self.acts, Type::INT4_ARRAY),
             (&self.places, Type::INT4_ARRAY),
@@ -180,6 +184,7 @@ impl<'a> Rows<'a> {
             (&self.revisions, Type::BYTEA_ARRAY),
             (&self.firm, Type::BYTEA_ARRAY),
             (&self.held, Type::BYTEA_ARRAY),
+            (&self.replaced, Type::BYTEA_ARRAY),
         ]
     }
 }
