@@ -40,8 +40,13 @@ impl WholeFile {
         if replace {
             fs::rename(&self.partial, &self.path)?;
         } else {
-            fs::hard_link(&self.partial, &self.path)?;
-            fs::remove_file(&self.partial)?;
+            match fs::hard_link(&self.partial, &self.path) {
+                Ok(()) => fs::remove_file(&self.partial)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+                // A file system without links.
+                Err(_) if self.path.exists() => return Err(io::ErrorKind::AlreadyExists.into()),
+                Err(_) => fs::rename(&self.partial, &self.path)?,
+            }
         }
         self.finished = true;
         sync_folder(&self.path)
