@@ -132,6 +132,7 @@ fn a_sound_store_is_sound_running_and_stopped() {
     assert_eq!(code, 0, "{said}");
     let number = |report: &Value, name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{name} in {said}"));
     assert_eq!((report["sound"].as_bool(), number(&report, "broken")), (Some(true), 0), "{said}");
+    assert_eq!(number(&report, "notices"), 0, "a kind of record that the doctor does not know? {said}");
     assert_eq!((number(&report, "accounts"), number(&report, "tombstones")), (3, 1), "{said}");
     assert!(number(&report, "codes") >= 3 && number(&report, "verifiers") > 0, "{said}");
     assert!(number(&report, "ledger_entries") > 107 + 5, "{said}");

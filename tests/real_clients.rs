@@ -95,9 +95,18 @@ fn bao_looks_after_keys_and_tokens() {
 
 #[test]
 fn bao_plays_the_story() {
-    let server = Server::start();
+    play(&Server::start());
+}
+
+#[test]
+fn bao_plays_the_story_on_postgresql() {
+    let storage = support::postgres::shared().storage(&support::postgres::table());
+    play(&Setup::default().storage(storage).start());
+}
+
+fn play(server: &Server) {
     let signer = Signer::es256("idp-1");
-    let bao = Bao::new(&server);
+    let bao = Bao::new(server);
 
     // Who is asking.
     bao.run(&["login", "nonsense"]).exits(2);

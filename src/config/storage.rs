@@ -34,6 +34,8 @@ pub struct PostgresChoice {
     pub table: Table,
     /// Most connections.
     pub max_parallel: usize,
+    /// Whether statements are prepared.
+    pub prepared_statements: bool,
     /// Times, in the order of [`TIMES`].
     times: [Option<Duration>; 5],
     place: Place,
@@ -53,7 +55,10 @@ pub enum UrlSource {
 impl PartialEq for PostgresChoice {
     /// Where it was written does not count.
     fn eq(&self, other: &Self) -> bool {
-        let parts = |choice: &Self| (choice.url.clone(), choice.table.clone(), choice.max_parallel, choice.times);
+        let parts = |choice: &Self| {
+            let PostgresChoice { url, table, max_parallel, prepared_statements, times, place: _ } = choice.clone();
+            (url, table, max_parallel, prepared_statements, times)
+        };
         parts(self) == parts(other)
     }
 }
@@ -104,6 +109,7 @@ impl PostgresChoice {
         let mut options = Options::new(ConnectionUrl::new(text));
         options.table = self.table.clone();
         options.max_parallel = self.max_parallel;
+        options.prepared_statements = self.prepared_statements;
         let [connect, statement, lock, idle, lifetime] = self.times;
         options.connect_timeout = connect.unwrap_or(options.connect_timeout);
         options.statement_timeout = statement.unwrap_or(options.statement_timeout);
@@ -170,6 +176,7 @@ const POSTGRES_WORDS: &[&str] = &[
     "lock_timeout",
     "idle_timeout",
     "max_lifetime",
+    "prepared_statements",
 ];
 
 /// Words of Vault's that have no meaning here.
@@ -213,7 +220,8 @@ fn postgres(section: &Section<'_>) -> Result<PostgresChoice, ConfigError> {
     for (slot, (word, least, most)) in times.iter_mut().zip(TIMES) {
         *slot = section.duration(word, least, most)?;
     }
-    Ok(PostgresChoice { url, table, max_parallel: max_parallel.unwrap_or(16), times, place })
+    let prepared_statements = section.boolean("prepared_statements")?.unwrap_or(false);
+    Ok(PostgresChoice { url, table, max_parallel: max_parallel.unwrap_or(16), prepared_statements, times, place })
 }
 
 /// Whether a URL that was written into the file holds a password, wherever it may hide one.

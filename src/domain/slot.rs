@@ -124,8 +124,9 @@ pub enum Slot {
     #[n(4)]
     Consumed(#[n(0)] Use),
     /// It can never leave any more: its wrapping was not opened in time, or its set ended.
+    /// Whose wrapping it was in stays known, so that the same request is recognised when it comes again.
     #[n(5)]
-    Void(#[n(0)] Timestamp),
+    Void(#[n(0)] Timestamp, #[n(1)] Option<Handout>),
     /// The code was made here and given out with its set: only its verifier is here.
     #[n(6)]
     Issued(#[n(0)] ByteArray<VERIFIER>),
@@ -140,13 +141,13 @@ impl Slot {
             Slot::Wrapped(..) => "wrapped",
             Slot::Used => "used",
             Slot::Consumed(_) => "consumed",
-            Slot::Void(_) => "void",
+            Slot::Void(..) => "void",
         }
     }
-    /// Who has it or had it.
+    /// Who has it or had it, or was to have it.
     pub const fn handout(&self) -> Option<&Handout> {
         match self {
-            Slot::Dispensed(handout, _) | Slot::Wrapped(handout, ..) => Some(handout),
+            Slot::Dispensed(handout, _) | Slot::Wrapped(handout, ..) | Slot::Void(_, Some(handout)) => Some(handout),
             _ => None,
         }
     }
@@ -205,7 +206,7 @@ impl Slot {
     }
     /// A held code that is known to have left, or to have been accepted, though the record does not say to whom.
     pub fn void(self, at: Timestamp) -> Slot {
-        if self.is_left() { Slot::Void(at) } else { self }
+        if self.is_left() { Slot::Void(at, None) } else { self }
     }
     /// Whether a ciphertext is still here though its window has closed by `now`.
     pub fn is_closed(&self, now: Timestamp) -> bool {
@@ -218,14 +219,15 @@ impl Slot {
     pub fn settle(self, now: Timestamp) -> Slot {
         match self {
             Slot::Dispensed(handout, Some(_)) if handout.until <= now => Slot::Dispensed(handout, None),
-            Slot::Wrapped(handout, ..) if handout.until <= now => Slot::Void(handout.until),
+            Slot::Wrapped(handout, ..) if handout.until <= now => Slot::Void(handout.until, Some(handout)),
             other => other,
         }
     }
     /// The slot after its set's keys are gone.
     pub(super) fn destroy(self, at: Timestamp) -> Slot {
         match self {
-            Slot::Held(_) | Slot::Wrapped(..) | Slot::Issued(_) => Slot::Void(at),
+            Slot::Held(_) | Slot::Issued(_) => Slot::Void(at, None),
+            Slot::Wrapped(handout, ..) => Slot::Void(at, Some(handout)),
             Slot::Dispensed(handout, _) => Slot::Dispensed(handout, None),
             other => other,
         }

@@ -139,7 +139,7 @@ fn show_slot(slot: &Slot, number: u32) -> Value {
     let (at, by) = match slot {
         Slot::Dispensed(handout, _) | Slot::Wrapped(handout, ..) => (Some(handout.at), Some(handout.by.as_str())),
         Slot::Consumed(used) => (Some(used.at), Some(used.by.as_str())),
-        Slot::Void(at) => (Some(*at), None),
+        Slot::Void(at, _) => (Some(*at), None),
         Slot::Held(_) | Slot::Issued(_) | Slot::Used => (None, None),
     };
     let outcome = slot.handout().and_then(|handout| handout.outcome.as_ref());

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde_json::Value;
+use sparekey::crypto::backup::FrameKey;
 use sparekey::crypto::barrier::{open_value, seal_value};
 use sparekey::crypto::envelope::{Place, SealedCode, WrappedDek, open_code, rewrap, seal_set};
 use sparekey::crypto::keyring::{HashPurpose, KeyState, Keyring};
@@ -144,6 +145,30 @@ fn barrier() {
         let script = Scripted::new(vec![nonce]);
         let again = seal_value(keys.last().unwrap(), &mount, name, &revision, &hex(&value["plaintext"]), &script);
         assert_eq!(again.unwrap(), sealed);
+    }
+}
+
+#[test]
+fn backup() {
+    let v = vector("backup");
+    let (mount, header) = (bytes::<16>(&v["mount_id"]), bytes::<32>(&v["header_sha256"]));
+    let info = plain::layout("backup/key", &mount, &[&header]);
+    assert_eq!(info, hex(&v["key_info"]));
+    let key = plain::hkdf(&hex(&v["barrier_key"]), &mount, &info, 32);
+    assert_eq!(key, hex(&v["key"]));
+    let keys = ring().barrier_keys();
+    let ours = FrameKey::derive(keys.last().unwrap(), &mount, &header).unwrap();
+    for frame in list(&v["frames"]) {
+        let number = frame["number"].as_u64().unwrap();
+        let kind = u8::try_from(frame["kind"].as_u64().unwrap()).unwrap();
+        let fields: [&[u8]; 3] = [&header, &number.to_be_bytes(), &plain::number(kind.into())];
+        let aad = plain::layout("backup/frame", &mount, &fields);
+        assert_eq!(aad, hex(&frame["aad"]));
+        let (nonce, plaintext) = (hex(&frame["nonce"]), hex(&frame["plaintext"]));
+        let sealed = [nonce.clone(), plain::gcm(&key, &nonce, &aad, &plaintext)].concat();
+        assert_eq!(sealed, hex(&frame["sealed"]));
+        assert_eq!(ours.open(number, kind, &sealed).unwrap(), plaintext);
+        assert_eq!(ours.seal(number, kind, &plaintext, &Scripted::new(vec![nonce])).unwrap(), sealed);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Makes the vectors: inputs from a seeded generator, results by the crate, values on the way by `plain`.
 
 use serde_json::{Value, json};
+use sparekey::crypto::backup::FrameKey;
 use sparekey::crypto::barrier::{BarrierKey, seal_value};
 use sparekey::crypto::envelope::{Place, rewrap, seal_set};
 use sparekey::crypto::keyring::{CONFIG_CHAIN, HashPurpose, Keyring};
@@ -38,6 +39,7 @@ pub fn vectors() -> Vec<(&'static str, Value)> {
         ("macs", macs(&draws, &ring, &keyring)),
         ("signature", signature(&keyring)),
         ("wrapped", wrapped_answer(&draws, &ring, &keyring)),
+        ("backup", backup(&draws, &keyring)),
         ("keyring", keyring),
     ]
 }
@@ -176,6 +178,37 @@ fn barrier(draws: &Draws, keyring: &Value) -> Value {
         "generation": 2,
         "barrier_key": entry["key"],
         "values": values.into_iter().map(value).collect::<Vec<_>>(),
+    })
+}
+
+fn backup(draws: &Draws, keyring: &Value) -> Value {
+    let mount = bytes::<16>(&keyring["mount_id"]);
+    let entry = &keyring["entries"][8];
+    let barrier = BarrierKey { generation: 2, key: Key::from_bytes(Zeroizing::new(bytes(&entry["key"]))) };
+    let header = draws.hex::<32>();
+    let key = FrameKey::derive(&barrier, &mount, &bytes(&header)).unwrap();
+    let info = plain::layout("backup/key", &mount, &[&super::hex(&header)]);
+    let frame = |(number, kind, plaintext): (u64, u8, &str)| {
+        let nonce = draws.hex::<12>();
+        let fields: [&[u8]; 3] = [&super::hex(&header), &number.to_be_bytes(), &plain::number(kind.into())];
+        let sealed = key.seal(number, kind, plaintext.as_bytes(), &Scripted::new(vec![super::hex(&nonce)])).unwrap();
+        json!({
+            "number": number,
+            "kind": kind,
+            "plaintext": hex_of(plaintext),
+            "aad": hex_of(plain::layout("backup/frame", &mount, &fields)),
+            "nonce": nonce,
+            "sealed": hex_of(sealed),
+        })
+    };
+    let frames = [(0, 1, "rows"), (1, 1, "more rows"), (5_000_000_000, 2, "")].map(frame);
+    json!({
+        "mount_id": keyring["mount_id"],
+        "barrier_key": entry["key"],
+        "header_sha256": header,
+        "key_info": hex_of(&info),
+        "key": hex_of(plain::hkdf(barrier.key.bytes(), &mount, &info, 32)),
+        "frames": frames,
     })
 }
 

@@ -64,6 +64,31 @@ async fn ending_the_set_kills_the_wrapping() {
     assert_eq!(unwrap(&bench, 1).await.status, INVALID);
 }
 
+/// The wrapping is dead, and the request is still the one that it was: it costs no second code.
+#[tokio::test]
+async fn a_repeat_after_the_wrapping_died_is_done_and_takes_no_other_slot() {
+    for in_time in [true, false] {
+        let bench = Bench::new().await;
+        bench.store("a", &CODES).await;
+        let body = json!({"jwt": bench.jwt(json!({})), "idempotency_key": "k1"});
+        let ask =
+            |mark| bench.send(Operation::Update, "retrieve/a", body.clone(), Caller::Anonymous, Some(wrap(mark, 60)));
+        assert_eq!(ask(1).await.data, json!("wrapped"));
+        if in_time {
+            bench.wait(1);
+            let newer = bench.act("sets/a", json!({"codes": ["eeeee-55555", "fffff-66666"]})).await;
+            assert_eq!(newer.status, 200, "{newer:?}");
+        } else {
+            bench.wait(60);
+        }
+        let again = ask(2).await;
+        assert_eq!((again.status, &again.data["done"], &again.code), (200, &json!(true), &None), "{again:?}");
+        assert_eq!(unwrap(&bench, 2).await.status, INVALID);
+        let left = if in_time { 2 } else { 3 };
+        assert_eq!(bench.read("accounts/a").await["remaining"], left);
+    }
+}
+
 #[tokio::test]
 async fn a_repeat_replaces_the_token_and_must_ask_for_a_wrap() {
     let bench = Bench::new().await;

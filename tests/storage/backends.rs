@@ -102,6 +102,11 @@ pub fn postgres() -> Backend {
     Backend::new(Arc::new(open(options(""))), None)
 }
 
+/// The same with statements that the server keeps.
+pub fn postgres_prepared() -> Backend {
+    Backend::new(Arc::new(open(Options { prepared_statements: true, ..options("") })), None)
+}
+
 /// The same where every transaction is serializable.
 pub fn postgres_serializable() -> Backend {
     Backend::new(Arc::new(open(options("&options=-cdefault_transaction_isolation%3Dserializable"))), None)

@@ -55,6 +55,7 @@ macro_rules! on_every_backend_with_snapshots {
         on_every_backend!(@ barrier_over_memory, $suite: $($case),*);
         on_every_backend!(@ barrier_over_redb, $suite: $($case),*);
         on_every_backend!(@ postgres, $suite: $($case),*);
+        on_every_backend!(@ postgres_prepared, $suite: $($case),*);
         on_every_backend!(@ postgres_serializable, $suite: $($case),*);
         on_every_backend!(@ barrier_over_postgres, $suite: $($case),*);
     };

@@ -239,7 +239,7 @@ fn spent(slot: &SlotState) -> Result<Slot> {
             Slot::Dispensed(handout, None)
         }
         SlotState::Consumed { at, by } => Slot::Consumed(Use { at: at.0, by: by.clone(), until: at.0, repeat: None }),
-        SlotState::Void { at } => Slot::Void(at.0),
+        SlotState::Void { at } => Slot::Void(at.0, None),
         SlotState::Used | SlotState::Held => Slot::Used,
     })
 }

@@ -290,7 +290,7 @@ fn slot_state(slot: &Slot, ended: Option<Moment>, now: Timestamp) -> SlotState {
         Slot::Wrapped(..) => SlotState::Void { at: Moment(now) },
         Slot::Used => SlotState::Used,
         Slot::Consumed(used) => SlotState::Consumed { at: Moment(used.at), by: used.by.clone() },
-        Slot::Void(at) => SlotState::Void { at: Moment(*at) },
+        Slot::Void(at, _) => SlotState::Void { at: Moment(*at) },
     }
 }
 

@@ -115,7 +115,7 @@ impl Examination {
                     }
                     continue;
                 }
-                Slot::Dispensed(_, None) | Slot::Used | Slot::Consumed(_) | Slot::Void(_) => continue,
+                Slot::Dispensed(_, None) | Slot::Used | Slot::Consumed(_) | Slot::Void(..) => continue,
             };
             let Some(dek) = &set.dek else {
                 let what = format!("slot {number} in set {generation} has a code, and the set has no key");

@@ -1,5 +1,6 @@
 //! Connections: how one comes about, when it is given up, and how many there are.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::Severity;
 use tokio_postgres::tls::NoTls;
-use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, Server};
@@ -29,6 +31,8 @@ pub(super) struct Connections {
 /// One connection; closed at once when it is dropped, whatever is under way on it.
 pub(super) struct Connection {
     client: Client,
+    /// Statements that were prepared on it, by their text; `None` where none may be.
+    prepared: Option<Mutex<HashMap<String, Statement>>>,
     driver: JoinHandle<()>,
     warning: Arc<Warning>,
 }
@@ -60,6 +64,7 @@ impl Connections {
             idle: options.idle_timeout,
             lifetime: options.max_lifetime,
             session: session(options),
+            prepares: options.prepared_statements,
             line: AtomicBool::new(true),
             lines,
         };
@@ -93,6 +98,26 @@ impl Connections {
 impl Connection {
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+    /// Runs a statement in one round trip (two when it is prepared for the first time).
+    pub(super) async fn query(
+        &self,
+        text: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let Some(prepared) = &self.prepared else { return self.client.query_typed(text, parameters).await };
+        let known = prepared.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+        let statement = match known {
+            Some(statement) => statement,
+            None => {
+                let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
+                let statement = self.client.prepare_typed(text, &types).await?;
+                prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned(), statement.clone());
+                statement
+            }
+        };
+        let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
+        self.client.query(&statement, &values).await
     }
     /// Forgets what the server warned of so far.
     pub(super) fn hush(&self) {
@@ -128,6 +153,7 @@ pub(super) struct Opener {
     idle: Duration,
     lifetime: Duration,
     session: String,
+    prepares: bool,
     /// Whether the server has the functions that tell its line.
     line: AtomicBool,
     lines: Arc<Lines>,
@@ -160,7 +186,8 @@ impl Opener {
                 (client, tokio::spawn(drive(connection, Arc::clone(&warning))))
             }
         };
-        let connection = Connection { client, driver, warning };
+        let prepared = self.prepares.then(Mutex::default);
+        let connection = Connection { client, prepared, driver, warning };
         connection.client.batch_execute(&self.session).await?;
         if self.line.load(Ordering::Relaxed) {
             match connection.client.simple_query(&format!("SELECT {LINE} AS line")).await {

@@ -28,6 +28,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// How long a connection lives.
     pub max_lifetime: Duration,
+    /// Whether the server may keep our statements for the life of a connection.
+    pub prepared_statements: bool,
 }
 
 impl Options {
@@ -42,6 +44,7 @@ impl Options {
             lock_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(300),
             max_lifetime: Duration::from_secs(3600),
+            prepared_statements: false,
         }
     }
     /// Looks at the URL and the files that it names, and connects to nothing.

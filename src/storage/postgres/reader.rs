@@ -80,7 +80,7 @@ pub(super) async fn ask(
     let mut tries = 0;
     loop {
         let lent = shared.connections.get().await?;
-        let error = match timeout_at(until, lent.client().query_typed(statement, parameters)).await {
+        let error = match timeout_at(until, lent.query(statement, parameters)).await {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) => PostgresError::from(error),
             Err(_) => PostgresError::Silent(shared.patience),

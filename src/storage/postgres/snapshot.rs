@@ -53,7 +53,7 @@ impl PostgresSnapshot {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&self.last, Type::BYTEA), (&limit, Type::INT8), (&(BATCH as i64), Type::INT8)];
-        let asked = timeout_at(until, lent.client().query_typed(&self.shared.statements.page, &parameters)).await;
+        let asked = timeout_at(until, lent.query(&self.shared.statements.page, &parameters)).await;
         let error = match asked {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) => error.into(),

@@ -209,7 +209,7 @@ async fn ask<'a>(
         true => &shared.statements.put,
         false => &shared.statements.put_without_line,
     };
-    let answer = connection.client().query_typed(statement, &rows.parameters()).await?;
+    let answer = connection.query(statement, &rows.parameters()).await?;
     let [row] = answer.as_slice() else { return Err(PostgresError::Row("of a write's answer is missing")) };
     let (acts, places): (Vec<i32>, Vec<i32>) = (row.try_get(0)?, row.try_get(1)?);
     let line: Option<String> = row.try_get(2)?;
@@ -255,7 +255,7 @@ async fn alone(shared: &Shared, connection: &Connection, act: &Act) -> Result<(V
         return Ok(judged);
     }
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&keys, Type::BYTEA_ARRAY), (&revisions, Type::BYTEA_ARRAY)];
-    let gone = client.query_typed(&shared.statements.delete, &parameters).await;
+    let gone = connection.query(&shared.statements.delete, &parameters).await;
     match gone {
         Ok(gone) if gone.len() == keys.len() => {
             client.batch_execute("COMMIT").await?;
@@ -276,7 +276,7 @@ async fn alone(shared: &Shared, connection: &Connection, act: &Act) -> Result<(V
 async fn first_conflict(shared: &Shared, connection: &Connection, act: &Act) -> Result<usize, PostgresError> {
     let keys: Vec<&[u8]> = act.rows.iter().map(|row| row.key.as_bytes()).collect();
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&keys, Type::BYTEA_ARRAY)];
-    let rows = connection.client().query_typed(&shared.statements.revisions, &parameters).await?;
+    let rows = connection.query(&shared.statements.revisions, &parameters).await?;
     let mut stored = std::collections::HashMap::new();
     for row in &rows {
         stored.insert(row.try_get::<_, Vec<u8>>(0)?, super::reader::revision(row.try_get(1)?)?);

@@ -186,7 +186,8 @@ async fn a_standby_that_lost_commits_opens_no_box_until_somebody_approves() {
     store.put_all(vec![put("code", Expect::Absent, b"held")]).await.unwrap();
     let (_, held) = value(&*store, "code").await.unwrap();
     until("the standby has it", async || {
-        (standby.sql("SELECT count(*) FROM sparekey WHERE key = 'code'") == "1").then_some(())
+        let written = primary.sql("SELECT pg_current_wal_lsn()");
+        (standby.sql(&format!("SELECT pg_last_wal_replay_lsn() >= '{written}'")) == "t").then_some(())
     })
     .await;
     // The standby hears no more of it (its receiver ends, and who would start another one is stopped), and the burn is

@@ -3,6 +3,7 @@
 pub mod damage;
 pub mod layered;
 pub mod mounted;
+mod peer;
 pub mod postgres;
 pub mod redb;
 

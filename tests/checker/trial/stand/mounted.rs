@@ -29,6 +29,10 @@ impl Mounted {
         let proxy = Proxy::before(vault.address(), seed ^ 0x5eed);
         Mounted { vault, proxy }
     }
+    /// Whether the plugin has come up.
+    fn serves(&self) -> bool {
+        self.vault.root().try_send("GET", "backup-codes/config", None).is_ok_and(|answer| answer.status == 200)
+    }
     fn door(&self, address: std::net::SocketAddr) -> Door {
         let client = Client::new(address);
         Door { root: client.token(self.vault.root_token()), client, node: 0, now: Arc::new(now) }
@@ -51,6 +55,8 @@ impl Stand for Mounted {
     }
     fn fault(&mut self, dice: &Dice, _: &[String]) -> Broken {
         match dice.below(20) {
+            // One that was killed while it started is not replaced by OpenBao 2.7.2 (docs/mounting.md).
+            0..=11 if !self.serves() => Broken::default(),
             0..=11 => match self.vault.try_kill_plugin() {
                 Some(_) => Broken::of("plugin killed (SIGKILL)"),
                 None => Broken::default(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::peer::Peer;
 use super::{Broken, Stand, damage};
 use crate::support::corpus::Dice;
 use crate::support::http::Client;
@@ -25,6 +26,8 @@ use crate::trial::proxy::Proxy;
 pub struct Redb {
     server: Server,
     proxy: Proxy,
+    /// The other end of a second audit device.
+    peer: Peer,
     /// Audit files that were taken away, oldest first.
     away: Vec<PathBuf>,
 }
@@ -32,9 +35,10 @@ pub struct Redb {
 impl Redb {
     /// Starts it.
     pub fn start(seed: u64) -> Self {
-        let server = Setup::default().static_seal().log_level("warn").start();
+        let peer = Peer::start();
+        let server = Setup::default().static_seal().log_level("warn").extra(&peer.device()).start();
         let proxy = Proxy::before(server.address(), seed ^ 0x5eed);
-        Redb { server, proxy, away: Vec::new() }
+        Redb { server, proxy, peer, away: Vec::new() }
     }
     /// Kills it, and sees what a damaged copy of its file answers.
     pub fn damage(&mut self, dice: &Dice, accounts: &[String]) -> Broken {
@@ -62,7 +66,7 @@ impl Stand for Redb {
         vec![self.door(address)]
     }
     fn fault(&mut self, dice: &Dice, accounts: &[String]) -> Broken {
-        match dice.below(20) {
+        match dice.below(22) {
             0..=11 => {
                 self.server.kill();
                 self.server.boot();
@@ -82,6 +86,10 @@ impl Stand for Redb {
             16..=17 => {
                 self.proxy.cut_all();
                 Broken::of("all connections of a proxy cut")
+            }
+            20..=21 => {
+                self.peer.pause(Duration::from_millis(100 + dice.below(900) as u64));
+                Broken::of("audit peer reads nothing for a while")
             }
             18 => self.damage(dice, accounts),
             _ => {
