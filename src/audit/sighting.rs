@@ -47,6 +47,24 @@ pub fn read(bytes: &[u8]) -> Option<Said> {
     (!said.is_empty()).then_some(Said::Acknowledged(said))
 }
 
+/// When a line was written.
+pub fn time(bytes: &[u8]) -> Option<Timestamp> {
+    let text = Line::parse(bytes)?.body.strip_prefix(br#""time":""#)?;
+    let end = memchr::memchr(b'"', text)?;
+    Timestamp::parse(std::str::from_utf8(&text[..end]).ok()?)
+}
+
+/// The id of the request that a line is about, and whether the line is its answer.
+pub fn request(bytes: &[u8]) -> Option<(&str, bool)> {
+    let line = Line::parse(bytes)?;
+    let answer = match line.kind()? {
+        "request" => false,
+        "response" => true,
+        _ => return None,
+    };
+    Some((std::str::from_utf8(line.request_id()?).ok()?, answer))
+}
+
 /// The ledger entries that the note of an act names.
 pub fn entries(note: &Map<String, Value>, at: Timestamp) -> Vec<Sighting> {
     if let Some(Value::Array(reached)) = note.get("reached") {

@@ -7,7 +7,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::audit::{Head, MAX_LINE, Replay, Report};
+use crate::cli::client::{Client, Connection, Settings, printable};
 use crate::cli::paint::Paint;
+
+mod ledger;
+
+use ledger::Matched;
 
 /// Bytes read at once.
 const BLOCK: usize = 1 << 20;
@@ -28,8 +33,12 @@ enum Command {
   sparekey audit verify /var/log/sparekey/audit.log
   sparekey audit verify audit.log.2 audit.log.1 audit.log --public-key 3b6a…
   zcat audit.log.9.gz | sparekey audit verify - --json
+  sparekey audit verify node-1/audit.log --also node-2/audit.log.1,node-2/audit.log --ledger
 
-Exit codes: 0 nothing is wrong, 1 the files could not be read, 2 something is wrong with them.")]
+With --ledger every act in the server's ledgers must have its line in some file, and every line its act. Requests that were
+recorded and carried out, and whose answer nobody saw, are listed apart.
+
+Exit codes: 0 nothing is wrong, 1 the files or the ledgers could not be read, 2 something is wrong with them.")]
     Verify(Verify),
 }
 
@@ -38,6 +47,18 @@ struct Verify {
     /// Files of one device, oldest first; - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Files of one more device, of this node or another, oldest first, with commas between; may be given often
+    #[arg(long, value_name = "FILE,…", value_parser = device)]
+    also: Vec<Device>,
+    /// Compare with the ledgers of the running server; the token must be allowed to read histories and reports
+    #[arg(long)]
+    ledger: bool,
+    /// Where the engine is mounted
+    #[arg(long, value_name = "PATH", default_value = "backup-codes", requires = "ledger")]
+    mount: String,
+    /// How to reach the server
+    #[command(flatten)]
+    connection: Connection,
     /// The server's public key for checkpoints; without it, any key that signed consistently is taken and shown
     #[arg(long, value_name = "HEX", value_parser = digest)]
     public_key: Option<[u8; 32]>,
@@ -52,17 +73,22 @@ struct Verify {
 /// Runs `sparekey audit …`.
 pub fn run(args: Args) -> ExitCode {
     let Command::Verify(verify) = args.command;
-    let checked = check(&verify).and_then(|report| {
+    let checked = check_all(&verify).and_then(|(reports, matched)| {
         let mut out = io::stdout().lock();
         if verify.json {
-            serde_json::to_writer_pretty(&mut out, &report)?;
-            writeln!(out)?;
+            json(&reports, matched.as_ref(), &mut out)?;
         } else {
-            print(&report, verify.public_key.is_some(), &mut out)?;
+            for report in &reports {
+                print(report, verify.public_key.is_some(), &mut out)?;
+            }
+            if let Some(matched) = &matched {
+                print_matched(matched, &mut out)?;
+            }
         }
         out.flush()?;
         // A file without a line proves nothing.
-        Ok(report.intact && report.lines > 0)
+        let intact = reports.iter().all(|report| report.intact && report.lines > 0);
+        Ok(intact && matched.is_none_or(|matched| matched.agrees()))
     });
     match checked {
         Ok(true) => ExitCode::SUCCESS,
@@ -70,17 +96,50 @@ pub fn run(args: Args) -> ExitCode {
         // Whoever reads us has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(1),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "sparekey audit verify: {error}");
+            let _ = writeln!(io::stderr(), "Error: {error}");
             ExitCode::from(1)
         }
     }
 }
 
-fn check(verify: &Verify) -> io::Result<Report> {
-    let mut replay = Replay::new(verify.public_key, verify.anchor);
-    let total = verify.files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
+/// One report a device, and the comparison with the ledgers if it is wanted.
+fn check_all(verify: &Verify) -> io::Result<(Vec<Report>, Option<Matched>)> {
+    let also = verify.also.iter().map(|device| &device.0);
+    let devices: Vec<&Vec<PathBuf>> = std::iter::once(&verify.files).chain(also).collect();
+    let mut reports = Vec::with_capacity(devices.len());
+    for (index, files) in devices.iter().enumerate() {
+        // A named line belongs to the first device.
+        reports.push(check(files, verify.public_key, verify.anchor.filter(|_| index == 0))?);
+    }
+    if !verify.ledger {
+        return Ok((reports, None));
+    }
+    let files: Vec<PathBuf> = devices.into_iter().flatten().cloned().collect();
+    if files.iter().any(|file| file.as_os_str() == "-") {
+        return Err(io::Error::other("--ledger reads files more than once: name them instead of -"));
+    }
+    let environment = |name: &str| std::env::var(name).ok();
+    let matched = Settings::resolve(&verify.connection, &environment)
+        .and_then(Client::new)
+        .and_then(|client| ledger::compare(&files, &client, &verify.mount))
+        .map_err(|failure| io::Error::other(failure.to_string()))?;
+    Ok((reports, Some(matched)))
+}
+
+/// One device without ledgers as it always was; else an object of both.
+fn json(reports: &[Report], matched: Option<&Matched>, out: &mut impl Write) -> io::Result<()> {
+    match (reports, matched) {
+        ([report], None) => serde_json::to_writer_pretty(&mut *out, report)?,
+        _ => serde_json::to_writer_pretty(&mut *out, &serde_json::json!({"devices": reports, "ledger": matched}))?,
+    }
+    writeln!(out)
+}
+
+fn check(files: &[PathBuf], public_key: Option<[u8; 32]>, anchor: Option<Head>) -> io::Result<Report> {
+    let mut replay = Replay::new(public_key, anchor);
+    let total = files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
     let mut progress = Progress::new(total);
-    for path in &verify.files {
+    for path in files {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let input: Box<dyn Read> = match path.as_os_str().to_str() {
             Some("-") => Box::new(io::stdin().lock()),
@@ -91,6 +150,50 @@ fn check(verify: &Verify) -> io::Result<Report> {
     }
     progress.end();
     Ok(replay.finish())
+}
+
+fn print_matched(matched: &Matched, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", if matched.agrees() { "OK: ledgers and lines agree" } else { "LEDGERS AND LINES DISAGREE" })?;
+    let Matched { ledgers, entries, recorded, own, outside, taken_back, .. } = matched;
+    writeln!(
+        out,
+        "Ledgers        {ledgers} with {entries} acts: {recorded} have their line, {own} are the engine's own"
+    )?;
+    writeln!(
+        out,
+        "Not compared   {outside} acts from before or after these files; {taken_back} announced and taken back"
+    )?;
+    let groups = [
+        (
+            "Acts lost      ",
+            "lines whose act no ledger has: it was lost, or the line is made up",
+            matched.lost_total,
+            &matched.lost,
+        ),
+        (
+            "Acts unrecorded",
+            "acts without any line: a file is missing, or lines were taken out",
+            matched.silent_total,
+            &matched.silent,
+        ),
+        (
+            "Unanswered     ",
+            "acts whose answer nobody saw: the server was stopped in between",
+            matched.unanswered_total,
+            &matched.unanswered,
+        ),
+    ];
+    for (title, what, total, kept) in groups.into_iter().filter(|(_, _, total, _)| *total > 0) {
+        writeln!(out, "{title} {total} {what}")?;
+        for act in kept {
+            let name = act.account.as_deref().map_or_else(|| "the configuration".to_owned(), printable);
+            let of = |text: &Option<String>| {
+                text.as_deref().map(|text| format!(", {}", printable(text))).unwrap_or_default()
+            };
+            writeln!(out, "  {name}: entry {}{}{}{}", act.seq, of(&act.act), of(&act.at), of(&act.request_id))?;
+        }
+    }
+    Ok(())
 }
 
 /// Feeds every line. One that is longer than any we write comes in pieces, none of which passes for a line.
@@ -215,6 +318,15 @@ impl Progress {
             let _ = writeln!(io::stderr());
         }
     }
+}
+
+/// The files of a device.
+#[derive(Debug, Clone)]
+struct Device(Vec<PathBuf>);
+
+fn device(text: &str) -> Result<Device, String> {
+    let files: Vec<PathBuf> = text.split(',').filter(|file| !file.is_empty()).map(PathBuf::from).collect();
+    if files.is_empty() { Err("a file, or several with commas between".to_owned()) } else { Ok(Device(files)) }
 }
 
 fn digest(text: &str) -> Result<[u8; 32], String> {

@@ -21,7 +21,7 @@ pub struct Pair {
     pub two: Node,
     share: String,
     pub root: Client,
-    token: String,
+    pub token: String,
     pub scenes: [Scene; 2],
 }
 
@@ -32,7 +32,8 @@ fn setup(storage: &Arc<dyn Storage>, folder: Arc<TempDir>, node: &str) -> Setup 
         local: Some(folder.path().join("anchor")),
         places: Vec::new(),
     };
-    Setup { storage: Some(Arc::clone(storage)), folder: Some(folder), anchors, ..Setup::default() }
+    let node = Some(node.to_owned());
+    Setup { storage: Some(Arc::clone(storage)), folder: Some(folder), node, anchors, ..Setup::default() }
 }
 
 fn folder() -> Arc<TempDir> {

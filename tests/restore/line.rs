@@ -22,7 +22,7 @@ struct Lined {
 }
 
 impl Lined {
-    fn new(serving: &Serving) -> Arc<dyn Storage> {
+    fn over(serving: &Serving) -> Arc<dyn Storage> {
         Arc::new(Lined { serving: Arc::clone(serving), lines: Arc::default(), unchecked: false })
     }
     fn look(&self) -> Result<Arc<Memory>, StorageError> {
@@ -68,7 +68,7 @@ fn serving() -> Serving {
 #[test]
 fn a_promotion_that_lost_nothing_goes_on_by_itself() {
     let serving = serving();
-    let pair = pair_over([Lined::new(&serving), Lined::new(&serving)]);
+    let pair = pair_over([Lined::over(&serving), Lined::over(&serving)]);
     let [one, two] = &pair.scenes;
     one.store("team/a", &codes(1, 9), 0).expect(200);
     two.retrieve("team/a", "jane").expect(200);
@@ -88,7 +88,7 @@ fn a_promotion_that_lost_nothing_goes_on_by_itself() {
 #[test]
 fn a_promotion_that_lost_acts_gives_nothing_again() {
     let serving = serving();
-    let pair = pair_over([Lined::new(&serving), Lined::new(&serving)]);
+    let pair = pair_over([Lined::over(&serving), Lined::over(&serving)]);
     let [one, two] = &pair.scenes;
     one.store("team/a", &codes(1, 9), 0).expect(200);
     // The standby has this, and not what follows.

@@ -8,6 +8,7 @@ mod support;
 mod cluster;
 mod crashes;
 mod line;
+mod matching;
 mod tampering;
 mod yesterday;
 

@@ -70,25 +70,13 @@ pub fn since(path: &Path, mark: &AuditMark) -> Vec<Part> {
 pub fn read(parts: &[Part], mut take: impl FnMut(Vec<Sighting>) -> bool) -> io::Result<TakenBack> {
     let mut taken_back = TakenBack::new();
     let mut sightings = Sightings::default();
+    let mut wanted = true;
     for part in parts {
-        let mut file = match File::open(&part.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        file.seek(SeekFrom::Start(part.from))?;
-        let mut input = BufReader::with_capacity(1 << 20, file);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if read_line(&mut input, &mut line)? == 0 {
-                break;
+        each_line(&part.path, part.from, |line| {
+            if !wanted {
+                return;
             }
-            if line.pop_if(|last| *last == b'\n').is_none() {
-                // Unfinished: never acknowledged.
-                continue;
-            }
-            match sighting::read(&line) {
+            match sighting::read(line) {
                 Some(Said::Acknowledged(said)) => said.into_iter().for_each(|sighting| sightings.take(sighting)),
                 Some(Said::TakenBack { account, seq }) => {
                     sightings.withdraw(&account, seq);
@@ -96,13 +84,37 @@ pub fn read(parts: &[Part], mut take: impl FnMut(Vec<Sighting>) -> bool) -> io::
                 }
                 None => {}
             }
-            if sightings.len() >= HELD && !take(std::mem::take(&mut sightings).into_vec()) {
-                return Ok(taken_back);
+            if sightings.len() >= HELD {
+                wanted = take(std::mem::take(&mut sightings).into_vec());
             }
+        })?;
+    }
+    if wanted {
+        take(sightings.into_vec());
+    }
+    Ok(taken_back)
+}
+
+/// Hands every finished line of a file from byte `from` on to `take`, without its line feed. A file that is not there has none.
+pub fn each_line(path: &Path, from: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(from))?;
+    let mut input = BufReader::with_capacity(1 << 20, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if read_line(&mut input, &mut line)? == 0 {
+            return Ok(());
+        }
+        // An unfinished one was never acknowledged.
+        if line.pop_if(|last| *last == b'\n').is_some() {
+            take(&line);
         }
     }
-    take(sightings.into_vec());
-    Ok(taken_back)
 }
 
 /// Reads a line; one that is longer than any we write comes in pieces, none of which passes for a line.
