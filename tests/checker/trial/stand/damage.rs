@@ -24,6 +24,7 @@ const PAGE: u64 = 4096;
 pub fn copy(server: &Server) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::copy(server.store(), folder.path().join("sound.redb")).expect("the store is copied");
+    fs::copy(server.audit(), folder.path().join("audit.sound")).expect("the audit file is copied");
     fs::copy(server.dir().join("seal.key"), folder.path().join("seal.key")).expect("the seal's key is copied");
     folder
 }
@@ -37,22 +38,35 @@ pub fn try_out(server: &Server, folder: &Path, accounts: &[String], dice: &Dice)
         let words = "a copy of the store of a server that was killed does not open".to_owned();
         return (what, vec![Finding { kind: Kind::Lost, words }]);
     };
-    let Some(answered) = answers(server, folder, &damaged, accounts) else {
+    let (right, _) = right;
+    let Some((answered, quarantined)) = answers(server, folder, &damaged, accounts) else {
         return (format!("{what}: refused at start"), Vec::new());
     };
     let mut findings = Vec::new();
-    let mut errors = 0;
+    let (mut errors, mut older) = (0, 0);
     for ((account, right), answered) in accounts.iter().zip(right).zip(answered) {
         match (right, answered) {
             (_, Err(_)) => errors += 1,
             (Ok(right), Ok(answered)) if same(&right, &answered) => {}
+            (Ok(right), Ok(answered)) if is_older(&answered, &right) => older += 1,
             (right, answered) => {
-                let words = format!("after {what} {account} is answered as {answered:?} and was {right:?}");
+                let brief = |book: &Result<Book, String>| match book {
+                    Ok(book) => format!("{} entries, {:?}", book.entries.len(), book.state),
+                    Err(words) => words.clone(),
+                };
+                let words = format!("after {what} {account} is {} and was {}", brief(&answered), brief(&right));
                 findings.push(Finding { kind: Kind::Wrong, words });
             }
         }
     }
-    let how = if errors > 0 { "an error, and else right answers" } else { "right answers" };
+    // The file has two places for its latest commit. Where the newer one is hurt, the one before counts: only what is outside the
+    // store can tell.
+    let how = match (errors, older) {
+        (0, 0) => "right answers",
+        (_, 0) => "an error, and else right answers",
+        _ if quarantined => "it went back by a commit, and is in quarantine",
+        _ => "it went back by a commit",
+    };
     (format!("{what}: {how}"), findings)
 }
 
@@ -60,6 +74,12 @@ fn same(one: &Book, other: &Book) -> bool {
     let heads =
         |book: &Book| (book.verified, book.entries.len(), book.entries.last().map(|entry| (entry.seq, entry.at)));
     heads(one) == heads(other) && one.state == other.state
+}
+
+/// Whether an answer is what was true a moment before.
+fn is_older(one: &Book, than: &Book) -> bool {
+    let keys = |book: &Book| book.entries.iter().map(|entry| (entry.seq, entry.at)).collect::<Vec<_>>();
+    one.verified && keys(one).len() <= keys(than).len() && keys(than).starts_with(&keys(one))
 }
 
 /// Does something to the file that a disk or a crash may do.
@@ -102,8 +122,14 @@ fn used(file: &File, length: u64) -> io::Result<Vec<u64>> {
     Ok(used)
 }
 
-/// What a server on this file says of the accounts; nothing if it does not start.
-fn answers(server: &Server, folder: &Path, store: &Path, accounts: &[String]) -> Option<Vec<Result<Book, String>>> {
+/// What a server on this file says of the accounts, and whether it is in quarantine; nothing if it does not start.
+fn answers(
+    server: &Server,
+    folder: &Path,
+    store: &Path,
+    accounts: &[String],
+) -> Option<(Vec<Result<Book, String>>, bool)> {
+    fs::copy(folder.join("audit.sound"), folder.join("audit.log")).expect("the audit file as it was");
     let address = free_address();
     let text = fs::read_to_string(server.dir().join("sparekey.hcl")).expect("a configuration");
     let text = text
@@ -131,7 +157,9 @@ fn answers(server: &Server, folder: &Path, store: &Path, accounts: &[String]) ->
     }
     let root = client.token(server.root_token());
     let door = Door { client, root, node: 0, now: std::sync::Arc::new(crate::support::signer::now) };
-    Some(accounts.iter().map(|account| books::read(&door, account)).collect())
+    let books = accounts.iter().map(|account| books::read(&door, account)).collect();
+    let restore = door.root.try_send("GET", "sys/restore", None);
+    Some((books, restore.is_ok_and(|answer| answer.status == 200 && answer.data()["quarantine"] == true)))
 }
 
 /// A process that ends with the value.

@@ -1,5 +1,5 @@
 //! Three servers over one PostgreSQL: any of them is killed or stopped, the database is killed, ended, stopped, and cut off from them,
-//! between a COMMIT and its answer too.
+//! between a COMMIT and its answer too; once its synchronous standby takes over.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,14 +21,21 @@ use crate::trial::judge::Kind;
 use crate::trial::log::{Finding, Log};
 use crate::trial::proxy::Proxy;
 
+/// The name of the standby.
+const STANDBY: &str = "second";
+/// A commit is acknowledged when the standby has it.
+const SYNCHRONOUS: [&str; 1] = ["synchronous_standby_names=second"];
+
 /// Three nodes, their database, a proxy between both and one before a node.
 pub struct Postgres {
     nodes: Vec<Server>,
     /// Before the last node.
     proxy: Proxy,
-    /// Before the database.
-    between: Proxy,
+    /// Before each of the databases.
+    between: [Proxy; 2],
     database: postgres::Server,
+    /// A synchronous standby, until it is promoted.
+    standby: Option<postgres::Server>,
 }
 
 impl Postgres {
@@ -36,8 +43,14 @@ impl Postgres {
     pub fn start(seed: u64) -> Self {
         let mut database = postgres::Server::new();
         database.start(&[]);
-        let between = Proxy::passing(SocketAddr::from(([127, 0, 0, 1], database.port())));
-        let url = database.url().replace(&database.port().to_string(), &between.address().port().to_string());
+        let mut standby = postgres::Server::standby(&database, STANDBY);
+        standby.start(&[]);
+        database.stop();
+        database.start(&SYNCHRONOUS);
+        let between =
+            [&database, &standby].map(|server| Proxy::passing(SocketAddr::from(([127, 0, 0, 1], server.port()))));
+        let hosts = between.each_ref().map(|proxy| proxy.address().to_string()).join(",");
+        let url = format!("postgres://{}@{hosts}/postgres?sslmode=disable", postgres::USER);
         let block = format!("storage \"postgres\" {{\n  connection_url = \"{url}\"\n}}");
         let setup = |number: usize| {
             let setup = Setup::default().log_level("warn").storage(&block);
@@ -53,7 +66,22 @@ impl Postgres {
         others.iter().for_each(|node| node.until("unsealed", |health| health == 200));
         let nodes: Vec<Server> = [first].into_iter().chain(others).collect();
         let proxy = Proxy::before(nodes[2].address(), seed ^ 0x5eed);
-        Postgres { nodes, proxy, between, database }
+        Postgres { nodes, proxy, between, database, standby: Some(standby) }
+    }
+    /// The settings of the database that takes writes.
+    fn settings(&self) -> &'static [&'static str] {
+        if self.standby.is_some() { &SYNCHRONOUS } else { &[] }
+    }
+    /// The database dies and its standby takes over. Nodes that ran meanwhile do not trust the new line of history; each is started
+    /// anew, and compares it with what it remembers.
+    fn promote(&mut self, standby: postgres::Server) {
+        self.database.kill();
+        standby.promote();
+        self.database = standby;
+        for node in &mut self.nodes {
+            node.kill();
+            node.boot();
+        }
     }
     fn door(&self, node: usize, address: SocketAddr) -> Door {
         let client = Client::new(address);
@@ -78,6 +106,12 @@ impl Stand for Postgres {
     fn fault(&mut self, dice: &Dice, _: &[String]) -> Broken {
         let node = dice.below(self.nodes.len());
         let pause = Duration::from_millis(20 + dice.below(600) as u64);
+        if dice.below(12) == 0
+            && let Some(standby) = self.standby.take()
+        {
+            self.promote(standby);
+            return Broken::of("database killed, its standby promoted, nodes restarted");
+        }
         Broken::of(match dice.below(24) {
             0..=8 => {
                 self.nodes[node].kill();
@@ -92,12 +126,12 @@ impl Stand for Postgres {
             }
             12..=13 => {
                 self.database.kill();
-                self.database.start(&[]);
+                self.database.start(self.settings());
                 "database killed (SIGKILL)"
             }
             14 => {
                 self.database.stop();
-                self.database.start(&[]);
+                self.database.start(self.settings());
                 "database told to end"
             }
             15..=16 => {
@@ -107,11 +141,11 @@ impl Stand for Postgres {
                 "database stopped and continued (SIGSTOP)"
             }
             17..=18 => {
-                self.between.cut_all();
+                self.between.iter().for_each(Proxy::cut_all);
                 "all connections to the database cut"
             }
             19..=22 => {
-                self.between.swallow_answers();
+                self.between.iter().for_each(Proxy::swallow_answers);
                 "all connections to the database cut before their next answer"
             }
             _ => {
