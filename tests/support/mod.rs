@@ -11,6 +11,7 @@ pub mod corpus;
 pub mod crowd;
 pub mod debian;
 pub mod drill;
+pub mod haproxy;
 pub mod http;
 pub mod pg_proxy;
 pub mod pkcs11;
