@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -72,13 +72,13 @@ impl Postgres {
     fn settings(&self) -> &'static [&'static str] {
         if self.standby.is_some() { &SYNCHRONOUS } else { &[] }
     }
-    /// The database dies and its standby takes over. Nodes that ran meanwhile do not trust the new line of history; each is started
-    /// anew, and compares it with what it remembers.
-    fn promote(&mut self, standby: postgres::Server) {
+    /// The database dies and its standby takes over. Each node compares the new line of history with what it remembers, while it
+    /// runs or when it starts.
+    fn promote(&mut self, standby: postgres::Server, restarts: bool) {
         self.database.kill();
         standby.promote();
         self.database = standby;
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().filter(|_| restarts) {
             node.kill();
             node.boot();
         }
@@ -109,8 +109,12 @@ impl Stand for Postgres {
         if dice.below(12) == 0
             && let Some(standby) = self.standby.take()
         {
-            self.promote(standby);
-            return Broken::of("database killed, its standby promoted, nodes restarted");
+            let restarts = dice.below(2) == 0;
+            self.promote(standby, restarts);
+            return Broken::of(match restarts {
+                true => "database killed, its standby promoted, nodes restarted",
+                false => "database killed, its standby promoted",
+            });
         }
         Broken::of(match dice.below(24) {
             0..=8 => {
@@ -156,6 +160,12 @@ impl Stand for Postgres {
     }
     fn settle(&mut self) {
         self.nodes.iter().for_each(|node| node.until("unsealed", |health| health == 200));
+        // A node that has a new line before it compares in its own time.
+        let deadline = Instant::now() + Duration::from_secs(90);
+        let reads = |node: &Server| node.root().read("backup-codes/config").status == 200;
+        while !self.nodes.iter().all(reads) && Instant::now() < deadline {
+            sleep(Duration::from_millis(100));
+        }
     }
     fn end(&mut self, _: &Log) -> Vec<Finding> {
         let mut findings = Vec::new();
