@@ -47,12 +47,13 @@ impl Seal {
         let random = &*self.random;
         let id = random::bytes(random);
         let root = Key::generate(random);
-        let unseal_key = Key::generate(random);
+        let made;
         let (holder, unseal_key, keys) = match &self.config {
             SealConfig::Shamir => {
                 let quorum = quorum.ok_or_else(|| Error::internal("a Shamir seal without shares"))?;
-                let keys = shamir::split(&unseal_key, quorum, random)?;
-                (Holder::Shamir(quorum), &unseal_key, keys)
+                made = Key::generate(random);
+                let keys = shamir::split(&made, quorum, random)?;
+                (Holder::Shamir(quorum), &made, keys)
             }
             SealConfig::Static(StaticKeys { current, .. }) => {
                 let (recovery, keys) = recovery(quorum, &id, &root, random)?;
@@ -60,8 +61,9 @@ impl Seal {
             }
             SealConfig::Transit(transit) => {
                 let (recovery, keys) = recovery(quorum, &id, &root, random)?;
-                let ciphertext = transit.wrap(&unseal_key).await?;
-                (Holder::Transit { key: transit.key().to_string(), ciphertext, recovery }, &unseal_key, keys)
+                made = Key::generate(random);
+                let ciphertext = transit.wrap(&made).await?;
+                (Holder::Transit { key: transit.key().to_string(), ciphertext, recovery }, &made, keys)
             }
         };
         let record = Record::wrap(id, holder, &root, unseal_key, random).map_err(Error::internal)?;
