@@ -269,6 +269,13 @@ fn the_assertion_comes_from_file_input_environment_or_command() {
     let token = wrapped["wrapping_token"].as_str().unwrap();
     let opened = server.client().token(token).write("sys/wrapping/unwrap", &json!({})).expect(200).data();
     assert_eq!(opened["code"], json!(codes(1, 6)[1]));
+
+    // Asked again, when nobody can tell whether the token was used: no other code is spent, and it is not said that one waits.
+    let again = desk.run(&[&GET[..], &["--wrap", "60s"]].concat()).exits(0);
+    let again = again.says("holds the code if nobody has taken it").says("--another");
+    let token = again.out.lines().find_map(|line| line.trim().strip_prefix("bao unwrap ")).unwrap().to_owned();
+    let opened = server.client().token(&token).write("sys/wrapping/unwrap", &json!({})).expect(200).data();
+    assert_eq!((&opened["done"], opened.get("code")), (&json!(true), None), "{opened}");
 }
 
 /// What a console wrote.

@@ -32,11 +32,11 @@ const LINES: &[(&str, i32)] = &[
     ("cat codes.txt", 0),
     ("jwt | sparekey import github/acme-owner codes.txt --jwt-file - --bound-at 2026-01-31T09:00:00Z --yes", 0),
     ("JANE=$(jwt)", 0),
-    ("bao write backup-codes/retrieve/github/acme-owner reason=\"phone lost\" jwt=\"$JANE\"", 0),
-    ("bao write backup-codes/retrieve/github/acme-owner reason=\"once more\" jwt=\"$JANE\"", 2),
-    ("bao write backup-codes/enroll/github/acme-owner method=fido2-roaming jwt=\"$(jwt)\"", 0),
+    ("printf %s \"$JANE\" | bao write backup-codes/retrieve/github/acme-owner reason=\"phone lost\" jwt=-", 0),
+    ("printf %s \"$JANE\" | bao write backup-codes/retrieve/github/acme-owner reason=\"once more\" jwt=-", 2),
+    ("printf %s \"$(jwt)\" | bao write backup-codes/enroll/github/acme-owner method=fido2-roaming jwt=-", 0),
     (
-        "curl -s $BAO_ADDR/v1/backup-codes/retrieve/github/acme-owner -d '{\"reason\": \"still locked out\", \"jwt\": \"'$(jwt)'\"}'",
+        "printf '{\"reason\": \"still locked out\", \"jwt\": \"%s\"}' \"$(jwt)\" | curl -s $BAO_ADDR/v1/backup-codes/retrieve/github/acme-owner -d @-",
         0,
     ),
     ("bao list backup-codes/accounts/github", 0),
@@ -47,7 +47,7 @@ const LINES: &[(&str, i32)] = &[
 const CURL: &str = r#"
 command -v curl >/dev/null || curl() {
   python -c 'import sys, urllib.request as r, urllib.error as e
-try: print(r.urlopen(r.Request(sys.argv[2], sys.argv[4].encode())).read().decode())
+try: print(r.urlopen(r.Request(sys.argv[2], sys.stdin.buffer.read())).read().decode())
 except e.HTTPError as no: print(no.read().decode())' "$@"
 }
 "#;

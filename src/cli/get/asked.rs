@@ -136,20 +136,32 @@ impl Asked<'_> {
     fn show_wrapped(&self, reply: &Reply, token: &str, console: &mut Console) -> Result<(), Ended> {
         let ttl = reply.body().pointer("/wrap_info/ttl").and_then(Value::as_u64).unwrap_or_default();
         if self.args.act.json {
-            let all = json!({"account": self.pending.account, "ttl": ttl});
+            let all = json!({"account": self.pending.account, "ttl": ttl, "asked_before": self.asked_before});
             console.say(&with_code(&all, "wrapping_token", token)?);
             return Ok(());
         }
         let columns = self.tools.columns.saturating_sub(2);
-        let said = format!(
-            "A code of {} is used up and waits, wrapped, for {ttl} seconds. Whoever has this token gets it, once:",
-            self.pending.account
-        );
-        console.say(&format!(
+        let account = &self.pending.account;
+        let said = match self.asked_before {
+            false => format!(
+                "A code of {account} is used up and waits, wrapped, for {ttl} seconds. Whoever has this token gets it, once:"
+            ),
+            // What is inside cannot be seen from here.
+            true => format!(
+                "You asked for this code of {account} at {}. This token stands for the same one, for {ttl} seconds: it holds the \
+                 code if nobody has taken it and its time was not over, else only that it was done:",
+                show::clock(self.pending.since())
+            ),
+        };
+        let mut page = format!(
             "\n  {}\n\n    {}\n\n  Get it with\n    bao unwrap {token}\n",
             lines::hanging(&said, columns, 2),
             self.tools.paint.bold(token)
-        ));
+        );
+        if self.asked_before {
+            page.push_str(&format!("\n  If no code is in it, get the next one\n    sparekey get {account} --another\n"));
+        }
+        console.say(&page);
         Ok(())
     }
 }
