@@ -96,9 +96,10 @@ impl Cluster {
         let log = File::options().append(true).open(folder.join("server.log")).expect("a log");
         let mut command = Command::new(BINARY);
         command.args(["server", "--config"]).arg(folder.join("sparekey.hcl")).stdin(Stdio::null());
-        let child = command.stdout(log.try_clone().expect("a log")).stderr(log).spawn().expect("it starts");
+        let mut child = command.stdout(log.try_clone().expect("a log")).stderr(log).spawn().expect("it starts");
         // So that `down` ends it with the rest.
         fs::write(self.folder().join(format!("pids/node-{node}")), child.id().to_string()).expect("a file");
+        std::thread::spawn(move || child.wait());
     }
     fn restart(&self, node: u8) {
         let pid = self.pid(&format!("node-{node}"));

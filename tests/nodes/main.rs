@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use inprocess::{MOUNT, Node, Setup};
 use serde_json::{Value, json};
-use sparekey::storage::{Found, Get, Storage};
 use sparekey::storage::memory::Memory;
+use sparekey::storage::{Found, Get, Storage};
 use support::http::Client;
 use support::scene::{AUDIENCE, ISSUER, Scene, codes};
 use support::signer::{Signer, claims, now};

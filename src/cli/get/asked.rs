@@ -159,7 +159,9 @@ impl Asked<'_> {
             self.tools.paint.bold(token)
         );
         if self.asked_before {
-            page.push_str(&format!("\n  If no code is in it, get the next one\n    sparekey get {account} --another\n"));
+            page.push_str(&format!(
+                "\n  If no code is in it, get the next one\n    sparekey get {account} --another\n"
+            ));
         }
         console.say(&page);
         Ok(())
