@@ -221,7 +221,7 @@ pub trait Storage: Send + Sync + 'static {
     fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
         Box::pin(async { Err(snapshot::unsupported()) })
     }
-    /// The lines of the server beneath, where a store has one that can be replaced by a copy (see [`line`]).
+    /// The lines of the server beneath, where a store has one that can be replaced by a copy (see [`mod@line`]).
     fn lines(&self) -> Option<&line::Lines> {
         None
     }
