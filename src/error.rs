@@ -143,12 +143,15 @@ impl StdError for Error {
 /// The result of anything a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error and what caused it, in one line.
+/// An error and what caused it, in one line. What the outer one has said already is not said again.
 pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
-        text = format!("{text}: {inner}");
+        let cause = inner.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
         source = inner.source();
     }
     text

@@ -18,28 +18,9 @@ use sparekey::storage::redb::Redb;
 use sparekey::storage::{Storage, Write};
 use support::canary::Search;
 use support::postgres;
+use support::run::Run;
 use support::scene::{Scene, codes};
 use support::server::{BINARY, MOUNT, Server, Setup};
-
-/// A run of the command line.
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    #[track_caller]
-    fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        self
-    }
-    #[track_caller]
-    fn says(self, words: &str) -> Self {
-        assert!(self.out.contains(words) || self.err.contains(words), "no {words:?} in:\n{}\n{}", self.out, self.err);
-        self
-    }
-}
 
 /// Runs the command line, with a token for `server` if it runs, and this on standard input.
 fn run(server: &Server, token: &str, line: &[&str], input: &str) -> Run {

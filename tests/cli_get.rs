@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use clap::Parser;
-use serde_json::{Value, json};
+use serde_json::json;
 use sparekey::cli::console::Console;
 use sparekey::cli::get::{Args, Tools, get};
 use sparekey::cli::paint::Paint;
 use sparekey::domain::time::Timestamp;
 use sparekey::random::SeededRandom;
 use support::http::Client;
+use support::run::Run;
 use support::scene::{ISSUER, Scene, codes};
 use support::server::{BINARY, MOUNT, Server, free_address};
 use support::signer::{claims, now};
@@ -33,28 +34,6 @@ struct Desk {
     home: tempfile::TempDir,
     scene: Scene,
     address: String,
-}
-
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    #[track_caller]
-    fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        self
-    }
-    #[track_caller]
-    fn says(self, words: &str) -> Self {
-        assert!(self.out.contains(words) || self.err.contains(words), "no {words:?} in:\n{}\n{}", self.out, self.err);
-        self
-    }
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
 }
 
 impl Desk {

@@ -8,36 +8,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::http::Client;
+use support::run::Run;
 use support::scene::{AUDIENCE, ISSUER, Scene, codes};
 use support::server::{BINARY, MOUNT, Server, Setup, free_address};
 use support::signer::{Signer, claims};
 use support::vault::Vault;
-
-/// A run of the command line.
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    #[track_caller]
-    fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        self
-    }
-    #[track_caller]
-    fn says(self, words: &str) -> Self {
-        assert!(self.out.contains(words) || self.err.contains(words), "no {words:?} in:\n{}\n{}", self.out, self.err);
-        self
-    }
-    /// The lines of `--json`.
-    fn objects(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
 
 /// A stopped or running source, and who may move what it holds.
 struct Move {

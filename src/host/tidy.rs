@@ -59,24 +59,19 @@ impl Host {
         gone: &mut usize,
         go_on: &impl Fn() -> bool,
     ) -> Result<()> {
-        let mut after = None;
-        while go_on() {
-            let (some, more) = open.tokens.tidy(before, after.as_deref(), BATCH).await?;
-            self.metrics.swept("token", some);
-            *gone += some;
-            after = more;
-            if after.is_none() {
-                break;
-            }
-        }
-        after = None;
-        while go_on() {
-            let (some, more) = open.wrappings.tidy(before, after.as_deref(), BATCH).await?;
-            self.metrics.swept("wrapping", some);
-            *gone += some;
-            after = more;
-            if after.is_none() {
-                break;
+        for kind in ["token", "wrapping"] {
+            let mut after = None;
+            while go_on() {
+                let (some, more) = match kind {
+                    "token" => open.tokens.tidy(before, after.as_deref(), BATCH).await?,
+                    _ => open.wrappings.tidy(before, after.as_deref(), BATCH).await?,
+                };
+                self.metrics.swept(kind, some);
+                *gone += some;
+                after = more;
+                if after.is_none() {
+                    break;
+                }
             }
         }
         for _ in 0..TURNS {

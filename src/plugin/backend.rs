@@ -17,7 +17,7 @@ use super::wire::{self, ErrorType};
 use crate::engine::help;
 use crate::engine::paths::{self, Need, Variable};
 use crate::engine::request::Operation;
-use crate::error::Error;
+use crate::error::{Error, chain};
 
 /// Names the mount in a call's metadata; absent where the host does not multiplex.
 const MOUNT: &str = "multiplex_id";
@@ -53,7 +53,7 @@ impl Backend {
         let info = self.announcements.take(args.broker_id).await;
         let info = info.ok_or("the host did not say where its storage is")?;
         let host = Host::dial(info, self.tls.clone()).await;
-        let host = host.map_err(|error| format!("the host's storage cannot be reached: {}", causes(&error)))?;
+        let host = host.map_err(|error| format!("the host's storage cannot be reached: {}", chain(&error)))?;
         let uuid = args.backend_uuid;
         let before = self.mounts().values().find(|mount| !uuid.is_empty() && mount.uuid == uuid).cloned();
         let mount = Mount::new(uuid, host, before.as_deref());
@@ -90,16 +90,6 @@ fn id_of<T>(request: &Request<T>) -> Result<&str, Status> {
         None => Ok("single"),
         Some(id) => id.to_str().map_err(|_| Status::invalid_argument("multiplex_id is not a text")),
     }
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 /// Paths that need no token and storage keys that the seal wraps, from the table.

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::outcome::Outcome;
 use super::route::Target;
+use crate::error::chain;
 
 /// Largest answer of a vault that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -78,7 +79,7 @@ impl Vaults {
             .body(Full::new(body));
         let Ok(request) = request else { return Outcome::later("the request cannot be made") };
         let exchange = async {
-            let answer = self.http.request(request).await.map_err(|error| causes(&error))?;
+            let answer = self.http.request(request).await.map_err(|error| chain(&error))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
             Ok((head.status.as_u16(), head.headers, body.to_bytes()))
@@ -122,16 +123,6 @@ fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, VaultsError> {
         roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
     }
     if roots.is_empty() { Err(wrong(&"holds no certificate in PEM")) } else { Ok(roots) }
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

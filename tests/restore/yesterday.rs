@@ -184,3 +184,26 @@ fn an_operator_sees_it_and_accepts_it_on_the_command_line() {
     let (code, said) = run(&["accept", "--reason", "again"]);
     assert_eq!(code, Some(2), "nothing waits: {said}");
 }
+
+/// A store file whose last commit is damaged opens at the commit before it, and says nothing: it is the audit file that tells.
+#[test]
+fn a_last_commit_that_a_disk_has_damaged_is_noticed() {
+    // redb's header: the byte that names the newer of two commit slots, and the slots, each with a checksum at its end.
+    const NAMES: usize = 9;
+    const SLOTS: [std::ops::Range<usize>; 2] = [64..192, 192..320];
+    let (mut server, scene) = server();
+    for number in 0..3 {
+        scene.retrieve("github/acme-owner", "jane").expect(200);
+        server.kill();
+        let mut bytes = std::fs::read(server.store()).expect("the store");
+        let newest = usize::from(bytes[NAMES] & 1);
+        bytes[SLOTS[newest].end - 1 - number] ^= 0x10;
+        std::fs::write(server.store(), &bytes).expect("the store");
+        server.boot();
+        let found = told(&server);
+        assert_eq!(found["quarantine"], true, "round {number}: the commit before was taken for the last one: {found}");
+        scene.act("retrieve", "github/acme-owner", scene.request("jane")).expect(503);
+        accept(&server);
+        release(&scene, "github/acme-owner").expect(200);
+    }
+}

@@ -17,6 +17,7 @@ pub mod pg_proxy;
 pub mod pkcs11;
 pub mod postgres;
 pub mod provision;
+pub mod run;
 pub mod scene;
 pub mod server;
 pub mod signer;

@@ -98,7 +98,7 @@ impl Address {
         let config: Config = match rest.parse() {
             Ok(config) => config,
             // Its errors name the parameter and never the value.
-            Err(error) => return wrong(format_args!("{}; a URL such as {EXAMPLE}", super::error::chain(&error))),
+            Err(error) => return wrong(format_args!("{}; a URL such as {EXAMPLE}", crate::error::chain(&error))),
         };
         own.finish(config)
     }

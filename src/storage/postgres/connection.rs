@@ -17,8 +17,10 @@ use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, Server};
-use super::error::{PostgresError, chain};
+use super::error::PostgresError;
+// tokio-postgres puts neither values nor passwords into its errors.
 use super::options::Options;
+use crate::error::chain;
 use crate::storage::line::{Line, Lines};
 
 /// The connections of a store.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::{Severity, SqlState};
 
+use crate::error::chain;
 use crate::storage::{PutError, StorageError};
 
 #[derive(Debug)]
@@ -160,18 +161,4 @@ impl From<PostgresError> for PutError {
     fn from(error: PostgresError) -> Self {
         PutError::Failed(error.into())
     }
-}
-
-/// An error with its causes. tokio-postgres puts neither values nor passwords into them.
-pub(super) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
 }

@@ -33,8 +33,6 @@ pub struct Stage {
     /// Tries to which nobody listened: nothing was sent.
     pub unheard: AtomicUsize,
     pub mounted: bool,
-    /// Whether accounts are deleted.
-    pub deletes: bool,
 }
 
 impl Stage {
@@ -77,7 +75,6 @@ impl Player<'_> {
                 act: &act,
                 turn,
                 mounted: self.stage.mounted,
-                deletes: self.stage.deletes,
             }
             .next(wanting.take());
             self.stage.acts.fetch_add(1, Ordering::Relaxed);

@@ -46,8 +46,6 @@ pub struct Draw<'a> {
     pub turn: u64,
     /// Whether a vault mounts the engine: it has tokens of its own.
     pub mounted: bool,
-    /// Whether accounts are deleted.
-    pub deletes: bool,
 }
 
 impl Draw<'_> {
@@ -70,7 +68,7 @@ impl Draw<'_> {
             28..=30 => self.act("release", account, Asked::Release, json!({}), true),
             31..=33 => self.confirm(account),
             34..=38 => self.read(account, None),
-            39..=40 if self.deletes => self.plain(account, "DELETE", Asked::Delete),
+            39..=40 => self.plain(account, "DELETE", Asked::Delete),
             41 => self.plain(account, "POST", Asked::Create),
             42..=45 if !self.mounted => self.token(account),
             _ if manner == Manner::Issued => self.verify(account),

@@ -71,9 +71,6 @@ impl Trial {
             acts: AtomicUsize::new(0),
             unheard: AtomicUsize::new(0),
             mounted: stand.is_mounted(),
-            // What others write of an account that is just made again can be lost where neither a commit nor a lock holds its two
-            // records together. A vault's storage has locks, or commits; a list in memory that is written one by one has neither.
-            deletes: !stand.writes_in_order(),
         };
         let (lines, written) = mpsc::channel::<Line>();
         let terms = Terms {

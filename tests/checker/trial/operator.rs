@@ -55,7 +55,8 @@ impl Operator<'_> {
             let sent = self.stage.micros();
             let answer = door.root.try_write(path, body);
             let answered = self.stage.micros();
-            if let Ok(answer) = &answer {
+            // What never arrived is no try.
+            if !matches!(&answer, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused) {
                 let one = Try {
                     act: act.to_owned(),
                     node: door.node,
@@ -63,26 +64,14 @@ impl Operator<'_> {
                     sent,
                     answered,
                     asked: asked.clone(),
-                    status: Some(answer.status).filter(|status| *status != 307),
-                    said: said(asked, answer),
+                    status: answer.as_ref().ok().map(|answer| answer.status).filter(|status| *status != 307),
+                    said: answer.as_ref().map(|answer| said(asked, answer)).unwrap_or_default(),
                 };
                 let known = one.is_acknowledged() || one.is_refused();
                 let _ = self.log.send(Line::Try(one));
                 if known {
                     return;
                 }
-            } else if !matches!(&answer, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused) {
-                let lost = Try {
-                    act: act.to_owned(),
-                    node: door.node,
-                    account: String::new(),
-                    sent,
-                    answered,
-                    asked: asked.clone(),
-                    status: None,
-                    said: Default::default(),
-                };
-                let _ = self.log.send(Line::Try(lost));
             }
             if self.stage.is_over() {
                 return;

@@ -20,6 +20,7 @@ use sparekey::storage::redb::Redb;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::one_writer::OneWriter;
 use super::{Broken, Stand};
 use crate::inprocess::{Node, Setup};
 use crate::support::corpus::Dice;
@@ -55,9 +56,13 @@ impl Layered {
             false => Arc::new(Redb::open(&folder.path().join("store.redb")).expect("a store")),
         };
         let layer = Arc::new(Faulty::new(store));
+        let shared: Arc<dyn Storage> = match one_by_one {
+            true => Arc::new(OneWriter::new(layer.clone())),
+            false => layer.clone(),
+        };
         let start = |number: usize| {
             let node = Some(format!("node-{number}"));
-            Setup { storage: Some(layer.clone() as Arc<dyn Storage>), node, ..Setup::default() }.start()
+            Setup { storage: Some(Arc::clone(&shared)), node, ..Setup::default() }.start()
         };
         let nodes: Vec<Node> = (1..=2).map(start).collect();
         let born = json!({"secret_shares": 1, "secret_threshold": 1});

@@ -3,6 +3,7 @@
 pub mod damage;
 pub mod layered;
 pub mod mounted;
+mod one_writer;
 mod peer;
 pub mod postgres;
 pub mod redb;
