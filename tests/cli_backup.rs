@@ -314,11 +314,11 @@ fn no_server_starts_on_an_unfinished_copy() {
 fn who_reads_slowly_holds_nothing_up_and_fills_no_memory() {
     let (mut server, scene, _) = furnished(Setup::default().shares(1, 1));
     server.terminate();
-    // 96 MiB that nothing looks at, at the front.
+    // 192 MiB that nothing looks at, at the front.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Redb::open(&server.store()).unwrap();
-        for number in 0..12 {
+        for number in 0..24 {
             let large =
                 |n: u32| Write::create(format!("a/{number}/{n}"), vec![7; 2 << 20], &SeededRandom::new(u64::from(n)));
             store.put_all((0..4).map(large).collect()).await.unwrap();
@@ -330,7 +330,8 @@ fn who_reads_slowly_holds_nothing_up_and_fills_no_memory() {
     let slow = begin(&server);
     std::thread::sleep(Duration::from_millis(1500));
     let grown = resident(&server).saturating_sub(before);
-    assert!(grown < 48 << 10, "{grown} KiB more with nobody reading");
+    // A few pieces of two such values, what they are sealed and sent from, and what the store keeps of pages it has read.
+    assert!(grown < 96 << 10, "{grown} KiB more with nobody reading");
     let busy = server.root().read("sys/storage/snapshot").expect(429);
     assert!(busy.error().contains("the whole store is being read already"), "{}", busy.error());
     server.root().read("sys/storage/doctor").expect(429);
@@ -351,7 +352,7 @@ fn who_reads_slowly_holds_nothing_up_and_fills_no_memory() {
     server.root().write("sys/seal", &json!({})).expect(204);
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest);
-    assert!(rest.len() < 60 << 20 && !rest.ends_with(b"0\r\n\r\n"), "it ended as if it were whole");
+    assert!(rest.len() < 120 << 20 && !rest.ends_with(b"0\r\n\r\n"), "it ended as if it were whole");
     server.until("told", |_| server.log().contains("the server was sealed"));
 }
 

@@ -4,6 +4,7 @@
 //! lock for each key stands in for them: it rests on the host's single active writer, and the engine adds a marker for each burn.
 //! Configuration records that are known to be unchanged are not asked for again (`fresh`, `step`).
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::proto::pb::{Empty, StorageListArgs, StorageListPageArgs, StorageListR
 use super::step::HostStep;
 use super::transaction::{Calls, Committed, Entry, Transaction};
 use crate::random::OsRandom;
-use crate::storage::{BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write};
+use crate::storage::{BoxFuture, Change, Found, Get, PutError, Revision, Step, Storage, StorageError, Write, conflict};
 
 /// How often a write is tried again when a transaction was overtaken by one of another record.
 const TRIES: usize = 16;
@@ -228,7 +229,8 @@ impl Inner {
         }
     }
 
-    /// One write after the other, each looked at right before it, under the locks of all. Where the configuration is among them
+    /// One write after the other, once all of them were looked at, under the locks of all: a list whose last write would come to
+    /// nothing must not leave its first behind, made of a record that somebody else has changed since. Where the configuration is among them
     /// the stamp says before the first that it is being changed, and after the last that it has been: whatever happens in
     /// between, nobody takes from memory what was there before.
     pub(super) async fn put_in_order(&self, writes: &[Write]) -> Result<(), PutError> {
@@ -252,27 +254,28 @@ impl Inner {
     }
     async fn each(&self, writes: &[Write]) -> Result<(), PutError> {
         let calls = Calls::plain(self.client.clone());
-        for (index, write) in writes.iter().enumerate() {
-            let begun = index > 0;
-            let look = async {
-                let value = calls.get(&write.key).await.map_err(|error| self.failed(error))?;
-                value.map(|bytes| split(&write.key, bytes)).transpose()
-            };
-            let current = match look.await {
-                Ok(split) => split.map(|(_, revision)| revision),
-                Err(error) if begun => return Err(PutError::Unknown(Box::new(error))),
-                Err(error) => return Err(PutError::Failed(error)),
-            };
-            if !write.expect.holds(current) {
-                return Err(PutError::Conflict { index });
-            }
+        let mut keys: Vec<&str> = writes.iter().map(|write| write.key.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut current = HashMap::with_capacity(keys.len());
+        for (key, value) in keys.iter().zip(calls.read(&keys).await) {
+            let value = value.map_err(|error| PutError::Failed(self.failed(error)))?;
+            let split = value.map(|bytes| split(key, bytes)).transpose().map_err(PutError::Failed)?;
+            current.insert(*key, split.map(|(_, revision)| revision));
+        }
+        let known = |key: &str| Ok::<_, PutError>(current.get(key).copied().flatten());
+        if let Some(index) = conflict::first(writes, known)? {
+            return Err(PutError::Conflict { index });
+        }
+        let mut begun = false;
+        for write in writes {
             let done = match &write.change {
                 Change::Put { value, revision } => calls.put(&write.key, joined(*revision, value)).await,
                 Change::Delete => calls.delete(&write.key).await,
-                Change::Check => Ok(()),
+                Change::Check => continue,
             };
             match done {
-                Ok(()) => {}
+                Ok(()) => begun = true,
                 Err(error @ HostError::Lost(_)) => return Err(PutError::Unknown(Box::new(error))),
                 Err(error) if begun => return Err(PutError::Unknown(Box::new(error))),
                 Err(error) => return Err(PutError::Failed(self.failed(error))),

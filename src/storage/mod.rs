@@ -5,7 +5,7 @@
 //! * [`Storage::get_many`] reads each key's newest committed value. A key whose revision the caller knows already comes back
 //!   as [`Found::Unchanged`].
 //! * [`Storage::put_all`] carries out all writes or none where the backend can commit them together; otherwise one after the
-//!   other **in the order given**, stopping at the first conflict. Every write states what it expects of the key; the
+//!   other **in the order given**, stopping at the first conflict; it may look at all of them before it writes any. Every write states what it expects of the key; the
 //!   expectation is checked in the same atomic step as the write; a write sees those before it in its list. `Ok` means durable.
 //! * [`Storage::step`] begins reads that a write follows. What it reads is never older than the step, whatever a backend keeps in
 //!   memory. Where the backend can, reads and write are one transaction: then a change of anything that was read is a

@@ -22,7 +22,7 @@ pub const MOUNT: [u8; 16] = [7; 16];
 /// A store under test.
 pub struct Backend {
     pub store: Arc<dyn Storage>,
-    /// Whether it carries out all writes of a list or none.
+    /// Whether a conflict anywhere in a list keeps all of it from being written.
     pub atomic: bool,
     pub random: SeededRandom,
     _folder: Option<TempDir>,
@@ -94,7 +94,7 @@ pub fn host_with_transactions() -> Backend {
 
 pub fn host_without_transactions() -> Backend {
     let store = HostStorage::new(FakeHost::without_transactions().client());
-    Backend { atomic: false, ..Backend::new(Arc::new(store), None) }
+    Backend::new(Arc::new(store), None)
 }
 
 /// A table of its own in the server that this binary's tests share.

@@ -1,5 +1,5 @@
 //! A store with one writer at a time: a mounting vault without transactions writes one record after the other, and the plugin
-//! keeps others away from them until it is through (`src/plugin/locks.rs`). Reads come in between.
+//! looks at all of them first and keeps others away until it is through (`src/plugin/storage.rs`). Reads come in between.
 
 use std::sync::Arc;
 
@@ -26,7 +26,18 @@ impl Storage for OneWriter {
     fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
         Box::pin(async move {
             let _turn = self.turn.lock().await;
-            self.inner.put_all(writes).await
+            let gets = writes.iter().map(|write| Get::new(write.key.clone())).collect();
+            let found = self.inner.get_many(gets).await.map_err(PutError::Failed)?;
+            let revision = |found: &Found| match found {
+                Found::Value(_, revision) => Some(*revision),
+                Found::Absent | Found::Unchanged => None,
+            };
+            // No list of the engine's names a key twice.
+            let mut looked = writes.iter().zip(&found);
+            match looked.position(|(write, found)| !write.expect.holds(revision(found))) {
+                Some(index) => Err(PutError::Conflict { index }),
+                None => self.inner.put_all(writes).await,
+            }
         })
     }
     fn step(self: Arc<Self>) -> Box<dyn Step> {
