@@ -203,6 +203,23 @@ async fn an_enrollment_that_died_takes_effect_when_it_is_told_again() {
     .await;
 }
 
+/// The event's record goes down with the account's, or after it: an event that is noted as done has been heard of.
+#[tokio::test]
+async fn an_event_that_died_takes_effect_when_it_is_delivered_again() {
+    for writes in 0..4 {
+        let bench = Bench::over(Arc::new(Memory::sequential())).await;
+        bench.store("okta/sam@example.com", &CODES).await;
+        bench.wait(3600);
+        let event = bench.event("sam@example.com", bench.now(), json!({}));
+        bench.store.freeze_after(writes);
+        bench.send_event(&event).await;
+        bench.store.thaw();
+        assert_eq!(bench.send_event(&event).await.status, 202, "after {writes} writes");
+        let asked = bench.act("retrieve/okta/sam@example.com", json!({})).await;
+        assert_eq!(asked.word(), "ended", "acknowledged after {writes} writes, and forgotten");
+    }
+}
+
 #[tokio::test]
 async fn a_deletion_that_died_is_finished_or_never_happened() {
     for writes in 0..3 {
