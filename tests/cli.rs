@@ -265,7 +265,7 @@ fn what_the_machine_refuses_is_1_and_named() {
     let said = start(&format!("address = \"{address}\"\ntls_disable = true"), "storage \"inmem\" {}");
     assert!(said.contains(&format!("sparekey: listener {address}: Address already in use")), "{said}");
     let said = start("tls_cert_file = \"/nonexistent/cert.pem\"\ntls_key_file = \"k\"", "storage \"inmem\" {}");
-    assert!(said.contains("sparekey: /nonexistent/cert.pem: No such file"), "{said}");
+    assert!(said.contains("sparekey: tls_cert_file: /nonexistent/cert.pem: No such file"), "{said}");
     let said = start(free, "storage \"redb\" {\n  path = \"/nonexistent/store\"\n}");
     assert!(said.contains("/nonexistent/store"), "{said}");
     let seal = "seal \"static\" {\n  current_key_id = \"a\"\n  current_key = \"file:///nonexistent/key\"\n}";
