@@ -22,6 +22,7 @@ pub mod error;
 pub mod host;
 pub mod http;
 pub mod ledger;
+pub mod pem;
 pub mod plugin;
 pub mod process;
 pub mod random;

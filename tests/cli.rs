@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+mod support;
+
 fn sparekey(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sparekey")).args(args).stdin(Stdio::null()).output().unwrap()
 }
@@ -165,6 +167,17 @@ fn a_development_server_prints_commands_that_work() {
     let mut server = Running::dev();
     let said = server.read_to("verify=true");
     assert!(said.contains("root token  root-for-the-test"), "{said}");
+    let unseal_key = said.lines().find_map(|line| line.strip_prefix("  unseal key  ")).expect("an unseal key");
+    let at = address(&said).parse().unwrap();
+    let send = |path: &str, body: serde_json::Value| {
+        support::http::Client::new(at).token("root-for-the-test").write(path, &body)
+    };
+    send("sys/seal", serde_json::json!({})).expect(204);
+    let opened = send("sys/unseal", serde_json::json!({"key": unseal_key})).expect(200).json();
+    assert_eq!(opened["sealed"], false, "{opened}");
+    let begun = send("sys/generate-root/attempt", serde_json::json!({})).expect(200).json();
+    let share = serde_json::json!({"key": unseal_key, "nonce": begun["nonce"]});
+    assert_eq!(send("sys/generate-root/update", share).expect(200).json()["complete"], true);
     let commands: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("   curl ")).collect();
     let run = |command: &str| {
         let output = Command::new("sh").args(["-c", &format!("curl {command}")]).output().unwrap();
@@ -252,7 +265,7 @@ fn what_the_machine_refuses_is_1_and_named() {
     let said = start(&format!("address = \"{address}\"\ntls_disable = true"), "storage \"inmem\" {}");
     assert!(said.contains(&format!("sparekey: listener {address}: Address already in use")), "{said}");
     let said = start("tls_cert_file = \"/nonexistent/cert.pem\"\ntls_key_file = \"k\"", "storage \"inmem\" {}");
-    assert!(said.contains("sparekey: /nonexistent/cert.pem: No such file"), "{said}");
+    assert!(said.contains("sparekey: tls_cert_file: /nonexistent/cert.pem: No such file"), "{said}");
     let said = start(free, "storage \"redb\" {\n  path = \"/nonexistent/store\"\n}");
     assert!(said.contains("/nonexistent/store"), "{said}");
     let seal = "seal \"static\" {\n  current_key_id = \"a\"\n  current_key = \"file:///nonexistent/key\"\n}";

@@ -17,6 +17,7 @@ use crate::config::{Log, LogFormat};
 use crate::domain::time::parse_duration;
 use crate::http::listen;
 use crate::http::tls::{MinVersion, TlsFiles, TlsReloader};
+use crate::pem::PemError;
 use crate::process;
 use crate::relay::{self, Parts, Relay, Routes, Vaults};
 
@@ -93,7 +94,8 @@ fn start(args: Args) -> Result<(), String> {
         None => None,
         Some((cert, key)) => {
             let files = TlsFiles { cert, key, client_ca: None, min_version: MinVersion::Tls12 };
-            Some(Arc::new(TlsReloader::new(&files).map_err(text)?))
+            let wrong = |error: PemError| format!("--tls-cert, --tls-key: {}", error.at_file());
+            Some(Arc::new(TlsReloader::new(&files).map_err(wrong)?))
         }
     };
     let vaults = Vaults::new(args.ca_cert.as_deref(), args.timeout).map_err(text)?;

@@ -32,6 +32,13 @@ pub struct Origin {
     pub account_id: [u8; 16],
 }
 
+impl Origin {
+    /// Makes fingerprints as were made there under `key`.
+    pub fn fingerprinter(&self, key: &Key) -> Fingerprinter {
+        Fingerprinter::new(&KeyedMac::new(key.bytes()), &self.mount_id, &self.account_id)
+    }
+}
+
 /// The fingerprint key of another mount, sealed.
 #[derive(Encode, Decode, Clone, PartialEq, Eq)]
 pub struct InheritedKey {
@@ -88,8 +95,7 @@ impl Keyring {
         origin: &Origin,
         sealed: &InheritedKey,
     ) -> Result<Fingerprinter, CryptoError> {
-        let key = self.inherited(account_id, origin, sealed)?;
-        Ok(Fingerprinter::new(&KeyedMac::new(key.bytes()), &origin.mount_id, &origin.account_id))
+        Ok(origin.fingerprinter(&self.inherited(account_id, origin, sealed)?))
     }
 
     fn inheriting_key(&self, account_id: &[u8; 16], origin: &Origin) -> Result<Zeroizing<[u8; 32]>, CryptoError> {

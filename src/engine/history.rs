@@ -26,11 +26,14 @@ struct Query {
 impl Query {
     fn read(data: Map<String, Value>) -> Result<Query> {
         let mut fields = Fields::new(data);
-        Ok(Query {
+        let query = Query {
             after: fields.integer("after", 0, u64::MAX)?.value().unwrap_or(0),
             limit: usize::try_from(fields.integer("limit", 1, 1000)?.value().unwrap_or(100)).unwrap_or(100),
             verify: fields.boolean("verify")?.value().unwrap_or(false),
-        })
+        };
+        // A misspelt `verify` would look as if the chain had been checked.
+        fields.refuse_unknown()?;
+        Ok(query)
     }
 }
 

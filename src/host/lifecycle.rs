@@ -91,9 +91,9 @@ impl Host {
         Ok(Birth { shares: initialised.keys, root_token })
     }
 
-    /// Initialises and unseals a store that lives no longer than the process, under `root_token` if one is given. Returns the
-    /// root token.
-    pub async fn init_dev(&self, root_token: Option<String>) -> Result<String> {
+    /// Initialises and unseals a store that lives no longer than the process, under `root_token` if one is given. Under Shamir
+    /// there is one unseal key.
+    pub async fn init_dev(&self, root_token: Option<String>) -> Result<Birth> {
         let fits = |text: &str| (1..=Token::MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         if root_token.as_deref().is_some_and(|text| !fits(text)) {
             return Err(Error::field("dev-root-token-id", "1 to 512 printable characters without spaces"));
@@ -105,7 +105,7 @@ impl Host {
         };
         let (initialised, token) = self.create(shares, root_token.map(Token::new)).await?;
         self.open(initialised.root).await?;
-        Ok(token.expose().to_owned())
+        Ok(Birth { shares: initialised.keys, root_token: token })
     }
 
     /// Takes a share of the unseal key. The host is unsealed when this returns `true`.

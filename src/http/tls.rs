@@ -1,19 +1,16 @@
 //! TLS for the listener (RFC 8446, RFC 5246 where 1.2 is allowed): certificates from PEM files, client certificates where a CA
 //! is named, and new files taken in without a restart. A connection keeps what it was accepted with.
 
-use std::fmt;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
-use zeroize::Zeroizing;
+
+use crate::pem::{PemError, PemFile};
 
 /// The oldest protocol that a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,21 +44,6 @@ pub struct ClientCa {
     pub required: bool,
 }
 
-/// Why files do not make a listener: names the file.
-#[derive(Debug)]
-pub struct TlsError {
-    file: PathBuf,
-    what: String,
-}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.what)
-    }
-}
-
-impl std::error::Error for TlsError {}
-
 /// The TLS side of a listener, whose certificates can be read anew.
 pub struct TlsReloader {
     files: TlsFiles,
@@ -70,7 +52,7 @@ pub struct TlsReloader {
 
 impl TlsReloader {
     /// Reads the files. An unreadable file, a key that is not the certificate's and a file without certificates are errors.
-    pub fn new(files: &TlsFiles) -> Result<Self, TlsError> {
+    pub fn new(files: &TlsFiles) -> Result<Self, PemError> {
         Ok(TlsReloader { files: files.clone(), config: RwLock::new(Arc::new(read(files)?)) })
     }
     /// What accepts the next connection.
@@ -78,21 +60,16 @@ impl TlsReloader {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)).into()
     }
     /// Reads the files again. If they are broken, the old certificates stay.
-    pub fn reload(&self) -> Result<(), TlsError> {
+    pub fn reload(&self) -> Result<(), PemError> {
         let fresh = Arc::new(read(&self.files)?);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 }
 
-/// Certificate files are small; a larger one is not what it is said to be.
-const MAX_BYTES: u64 = 1 << 20;
-
-fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let chain = certificates(&files.cert)?;
-    let key_pem = bytes(&files.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&key_pem)
-        .map_err(|_| broken(&files.key, "holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)"))?;
+fn read(files: &TlsFiles) -> Result<ServerConfig, PemError> {
+    let (cert, key) = (PemFile::new("tls_cert_file", &files.cert), PemFile::new("tls_key_file", &files.key));
+    let (chain, private) = (cert.certificates()?, key.private_key()?);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions: &[&SupportedProtocolVersion] = match files.min_version {
         MinVersion::Tls12 => &[&TLS13, &TLS12],
@@ -100,48 +77,17 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
-        .map_err(|error| broken(&files.cert, error))?;
+        .map_err(|error| cert.wrong(error))?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
         Some(ClientCa { file, required }) => {
-            let mut roots = RootCertStore::empty();
-            for ca in certificates(file)? {
-                roots.add(ca).map_err(|error| broken(file, error))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            let file = PemFile::new("tls_client_ca_file", file);
+            let verifier = WebPkiClientVerifier::builder_with_provider(file.authorities()?.into(), provider);
             let verifier = if *required { verifier } else { verifier.allow_unauthenticated() };
-            builder.with_client_cert_verifier(verifier.build().map_err(|error| broken(file, error))?)
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| file.wrong(error))?)
         }
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            broken(&files.key, format_args!("is not the key of the first certificate in {}", files.cert.display()))
-        }
-        error => broken(&files.cert, error),
-    })?;
+    let mut config = builder.with_single_cert(chain, private).map_err(|error| cert.unfit(&key, error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = bytes(file)?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| broken(file, e))?;
-    if found.is_empty() {
-        return Err(broken(file, "holds no certificate in PEM"));
-    }
-    Ok(found)
-}
-
-fn bytes(file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let opened = std::fs::File::open(file).map_err(|error| broken(file, error))?;
-    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| broken(file, error))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(broken(file, "is larger than 1 MiB"));
-    }
-    Ok(bytes)
-}
-
-fn broken(file: &Path, what: impl fmt::Display) -> TlsError {
-    TlsError { file: file.to_owned(), what: what.to_string() }
 }

@@ -13,14 +13,13 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::outcome::Outcome;
 use super::route::Target;
 use crate::error::chain;
+use crate::pem::{self, PemFile};
 
 /// Largest answer of a vault that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -52,11 +51,12 @@ impl Vaults {
     /// A client that trusts the authorities in `ca_cert` (PEM), or those of this machine, and gives a vault `patience` for the
     /// whole of an exchange.
     pub fn new(ca_cert: Option<&Path>, patience: Duration) -> Result<Self, VaultsError> {
+        let file = ca_cert.map(|file| PemFile::new("--ca-cert", file));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| VaultsError(format!("TLS cannot be set up: {error}")))?
-            .with_root_certificates(roots(ca_cert)?)
+            .with_root_certificates(pem::trusted(file).map_err(|error| VaultsError(error.to_string()))?)
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let http = Client::builder(TokioExecutor::new())
@@ -110,19 +110,6 @@ fn meaning(status: u16, headers: &HeaderMap, body: Bytes) -> Outcome {
 fn is_event_error(body: &[u8]) -> bool {
     let Ok(Value::Object(error)) = serde_json::from_slice(body) else { return false };
     ["err", "description"].iter().all(|name| error.get(*name).is_some_and(Value::is_string))
-}
-
-fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, VaultsError> {
-    let mut roots = RootCertStore::empty();
-    let Some(file) = ca_cert else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
-    };
-    let wrong = |what: &dyn fmt::Display| VaultsError(format!("{}: {what}", file.display()));
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
-        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-    }
-    if roots.is_empty() { Err(wrong(&"holds no certificate in PEM")) } else { Ok(roots) }
 }
 
 #[cfg(test)]

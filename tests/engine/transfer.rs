@@ -240,6 +240,28 @@ async fn a_tombstone_and_a_stub_go_along() {
     assert_eq!(owed.word(), "enrollment", "{owed:?}");
 }
 
+/// A parcel whose codes stand in each other's slots, or are other ones, is not taken in: the provider asks for code number 2.
+#[tokio::test]
+async fn codes_that_are_not_those_of_the_fingerprints_are_refused_and_nothing_is_stored() {
+    let (source, target) = two().await;
+    let good = body(&*depart(&source, "github/acme").await);
+    let mut changed = good.clone();
+    let codes = changed["codes"].as_array_mut().unwrap();
+    assert_eq!(codes.len(), 3);
+    codes.swap(0, 2);
+    let refused = target.act("transfer/github/acme", changed).await;
+    assert_eq!((refused.status, refused.word()), (400, "codes"), "{refused:?}");
+    assert!(
+        refused.error.contains("1, 3 are not the codes") && refused.error.contains("nothing was taken in"),
+        "{refused:?}"
+    );
+    assert!(!CODES.iter().any(|code| refused.error.contains(code)), "{refused:?}");
+    assert_eq!(target.root(Operation::Read, "accounts/github/acme", json!({})).await.status, 404);
+    assert_eq!(target.root(Operation::Read, "history/github/acme", json!({})).await.status, 404);
+    let taken = target.act("transfer/github/acme", good).await;
+    assert_eq!((taken.status, &taken.data["remaining"]), (200, &json!(3)), "{taken:?}");
+}
+
 #[tokio::test]
 async fn issued_sets_stay_and_what_cannot_be_is_refused() {
     let (source, target) = two().await;
@@ -272,6 +294,13 @@ async fn issued_sets_stay_and_what_cannot_be_is_refused() {
         (without("/codes", json!([CODES[1]])), "codes"),
         (without("/codes", json!([CODES[1], CODES[2], CODES[2]])), "codes"),
         (without("/codes", json!([CODES[1], CODES[2], 7])), "codes"),
+        (without("/codes/1", json!("eeeee-55556")), "codes"),
+        (without("/fingerprint_keys/0", json!("07".repeat(32))), "codes"),
+        (without("/state/fingerprints/0/account_id", json!("07".repeat(16))), "codes"),
+        (without("/state/fingerprints/0/generations/1/lengths", json!([9])), "codes"),
+        (without("/state/fingerprints/0/generations/1/until", json!("2036-01-01T12:00:00.000Z")), "state"),
+        (without("/state/fingerprints/0/generations/1/prints", json!([])), "state"),
+        (without("/state/fingerprints/0/generations/1/generation", json!(7)), "state"),
         (without("/fingerprint_keys", json!([])), "fingerprint_keys"),
         (without("/fingerprint_keys/0", json!("zz")), "fingerprint_keys"),
     ] {

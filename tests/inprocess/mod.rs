@@ -123,7 +123,8 @@ impl Setup {
     /// Starts it, initialises it and unseals it. Returns the root token too.
     pub fn ready(self) -> (Node, String) {
         let node = self.start();
-        let root = node.run(node.host.init_dev(None)).unwrap();
+        let birth = node.run(node.host.init_dev(None)).unwrap();
+        let root = birth.root_token.expose().to_owned();
         (node, root)
     }
 }

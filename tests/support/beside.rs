@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::http::Answer;
-use super::scene::{AUDIENCE, Scene, codes, moving_in};
+use super::scene::{AUDIENCE, Scene, codes, parcel};
 use super::server::MOUNT;
 
 /// A place of a code: account, generation, slot.
@@ -131,10 +131,7 @@ impl Beside {
         for turn in (0_u64..).take_while(|_| !asks.is_over()) {
             let account = format!("moved/{turn}");
             let code = &codes(700_000_000 + turn, 1)[0];
-            let mut parcel = moving_in();
-            parcel["source"]["account_id"] = json!(format!("{turn:032x}"));
-            parcel["state"]["fingerprints"][0]["account_id"] = parcel["source"]["account_id"].clone();
-            parcel["codes"] = json!([code]);
+            let parcel = parcel(code, u128::from(turn).to_be_bytes());
             let arrive =
                 || asks.until_answered("transfer", &account, &desk(asks.scene(), parcel.clone())).0.expect(200).data();
             assert_eq!(arrive()["remaining"], 1);

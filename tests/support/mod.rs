@@ -16,6 +16,7 @@ pub mod http;
 pub mod pg_proxy;
 pub mod pkcs11;
 pub mod postgres;
+pub mod prometheus;
 pub mod provision;
 pub mod run;
 pub mod scene;

@@ -1,6 +1,9 @@
 //! The usual cast: a trusted issuer, an on-call role, an automation role and an event source, set up over HTTP.
 
 use serde_json::{Value, json};
+use sparekey::crypto::inherited::Origin;
+use sparekey::crypto::secret::Key;
+use sparekey::domain::code::canonical;
 
 use super::http::{Answer, Client};
 use super::server::{MOUNT, Server};
@@ -134,7 +137,15 @@ pub fn codes(seed: u64, count: usize) -> Vec<String> {
 
 /// What `transfer/` takes: an account of another mount with one code left of two.
 pub fn moving_in() -> Value {
-    let (at, id) = ("2026-01-01T12:00:00.000Z", "07".repeat(16));
+    parcel("mmmmm-12345", [7; 16])
+}
+
+/// The same with this code left, for an account that had this id there.
+pub fn parcel(code: &str, account_id: [u8; 16]) -> Value {
+    let (at, id) = ("2026-01-01T12:00:00.000Z", hex::encode(account_id));
+    let (origin, key) = (Origin { mount_id: [1; 16], account_id }, Key::from_bytes([5; 32].into()));
+    let plain = canonical(code);
+    let print = hex::encode(origin.fingerprinter(&key).print(plain.as_bytes()));
     json!({
         "source": {"mount_id": "01".repeat(16), "account_id": id, "seq": 3, "head": "02".repeat(32)},
         "state": {
@@ -151,11 +162,13 @@ pub fn moving_in() -> Value {
                 "slots": [{"state": "used"}, {"state": "held"}],
             }],
             "fingerprints": [{
-                "mount_id": "01".repeat(16), "account_id": "07".repeat(16),
-                "generations": [{"generation": 1, "until": null, "prints": ["03".repeat(16), "04".repeat(16)], "lengths": [10]}],
+                "mount_id": "01".repeat(16), "account_id": id,
+                "generations": [{
+                    "generation": 1, "until": null, "prints": ["03".repeat(16), print], "lengths": [plain.len()],
+                }],
             }],
         },
-        "codes": ["mmmmm-12345"],
+        "codes": [code],
         "fingerprint_keys": ["05".repeat(32)],
     })
 }

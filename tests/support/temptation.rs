@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::http::Answer;
-use super::scene::{AUDIENCE, Scene, moving_in};
+use super::scene::{self, AUDIENCE, Scene};
 use super::server::{BINARY, MOUNT};
 use super::signer::now;
 
@@ -174,8 +174,7 @@ impl<'a> Temptation<'a> {
     fn moved(&mut self, canaries: &[&str; 4]) {
         let account = "tempted/moved";
         let parcel = |change: &dyn Fn(&mut Value)| {
-            let mut parcel = moving_in();
-            parcel["codes"] = json!([canaries[3]]);
+            let mut parcel = scene::parcel(canaries[3], [7; 16]);
             change(&mut parcel);
             parcel
         };

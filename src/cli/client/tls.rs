@@ -1,17 +1,16 @@
 //! TLS of the client: whose word counts for the server's certificate, and which certificate the client shows.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::{Failure, Settings};
+use crate::pem::{self, PemFile};
 
 /// A connector for `http` and `https` as `settings` say. The authorities of this machine count, unless a file names others.
 pub(super) fn connector(settings: &Settings) -> Result<HttpsConnector<HttpConnector>, Failure> {
@@ -30,42 +29,13 @@ fn config(settings: &Settings) -> Result<ClientConfig, Failure> {
     let builder = if settings.skip_verify() {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
     } else {
-        builder.with_root_certificates(roots(settings)?)
+        let file = settings.ca_cert().map(|file| PemFile::new("--ca-cert or BAO_CACERT", file));
+        builder.with_root_certificates(pem::trusted(file).map_err(|error| Failure::local(error.to_string()))?)
     };
-    let Some((cert, key)) = settings.client_cert() else { return Ok(builder.with_no_client_auth()) };
-    let chain = certificates(cert)?;
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| Failure::local(format!("{} holds no private key in PEM: {error}", key.display())))?;
-    builder.with_client_auth_cert(chain, private).map_err(|error| {
-        Failure::local(format!("{} and {} do not go together: {error}", cert.display(), key.display()))
-    })
-}
-
-/// No authority at all is no error here: a server without TLS needs none, and one with TLS says so when it is reached.
-fn roots(settings: &Settings) -> Result<RootCertStore, Failure> {
-    let mut roots = RootCertStore::empty();
-    match settings.ca_cert() {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(file) => {
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|error| {
-                    Failure::local(format!("{} holds a certificate that cannot be trusted: {error}", file.display()))
-                })?;
-            }
-        }
-    }
-    Ok(roots)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let wrong = |error| Failure::local(format!("{} holds no certificate in PEM: {error}", file.display()));
-    let chain: Vec<_> = CertificateDer::pem_file_iter(file).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
-    if chain.is_empty() {
-        return Err(Failure::local(format!("{} holds no certificate in PEM", file.display())));
-    }
-    Ok(chain)
+    let identity = settings.client_cert().map(|(cert, key)| {
+        (PemFile::new("--client-cert or BAO_CLIENT_CERT", cert), PemFile::new("--client-key or BAO_CLIENT_KEY", key))
+    });
+    pem::shown(builder, identity).map_err(|error| Failure::local(error.to_string()))
 }
 
 /// Takes any certificate, but only from a server that holds its key: what `--tls-skip-verify` asks for.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
@@ -74,8 +76,10 @@ impl Development {
 
     /// Initialises and unseals the host, writes issuer and role, and prints what to type next.
     pub async fn furnish(&self, host: &Arc<Host>, address: SocketAddr) -> Result<(), Failure> {
-        let token = host.init_dev(self.root_token.clone()).await.map_err(|error| Failure::of("--dev", &error))?;
-        let token = Zeroizing::new(token);
+        let birth = host.init_dev(self.root_token.clone()).await.map_err(|error| Failure::of("--dev", &error))?;
+        let token = birth.root_token.expose();
+        let share = birth.shares.first().ok_or_else(|| Failure::new("--dev: the seal gave no unseal key"))?;
+        let unseal_key = Zeroizing::new(STANDARD.encode(share.as_slice()));
         let issuer = json!({
             "jwt_validation_pubkeys": [self.public_key],
             "bound_issuer": dev::ISSUER,
@@ -91,13 +95,13 @@ impl Development {
             "token_max_ttl": "768h",
         });
         for (path, body) in [("issuers/dev", issuer), ("roles/dev", role), ("config", json!({"default_role": NAME}))] {
-            write(host, path, body, &token).await?;
+            write(host, path, body, token).await?;
         }
-        Console::standard().say(&self.next_steps(address, &token));
+        Console::standard().say(&self.next_steps(address, token, &unseal_key));
         Ok(())
     }
 
-    fn next_steps(&self, address: SocketAddr, token: &str) -> Zeroizing<String> {
+    fn next_steps(&self, address: SocketAddr, token: &str, unseal_key: &str) -> Zeroizing<String> {
         let url = format!("http://{address}/v1/{MOUNT}");
         let program =
             std::env::args().next().filter(|name| name.contains('/')).unwrap_or_else(|| "sparekey".to_owned());
@@ -108,6 +112,7 @@ impl Development {
 
   address     http://{address}
   root token  {token}
+  unseal key  {unseal_key}
   folder      {folder_name}
   audit file  {audit}
   role        {NAME}: every operation on every account, for a JWT of that issuer with audience {AUDIENCE}

@@ -1,20 +1,21 @@
 //! `seal "transit"`: which other vault, which of its keys, and how it is reached.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::Uri;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use super::{KeySource, Place, error_at, key_source};
 use crate::config::ConfigError;
 use crate::config::section::{Given, Section};
 use crate::host::seal::{Transit, TransitKey};
+use crate::pem::{self, PemError, PemFile};
 
-const WORDS: &[&str] =
-    &["address", "token", "key_name", "mount_path", "namespace", "tls_ca_cert", "tls_client_cert", "tls_client_key"];
+const CA: &str = "tls_ca_cert";
+const CERT: &str = "tls_client_cert";
+const KEY: &str = "tls_client_key";
+const WORDS: &[&str] = &["address", "token", "key_name", "mount_path", "namespace", CA, CERT, KEY];
 
 /// Words of other vaults' transit seal that have no meaning here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -50,7 +51,8 @@ pub struct TransitChoice {
 struct Places {
     token: Place,
     ca: Place,
-    client: Place,
+    cert: Place,
+    key: Place,
 }
 
 impl PartialEq for TransitChoice {
@@ -80,44 +82,22 @@ impl TransitChoice {
     }
 
     fn tls(&self) -> Result<ClientConfig, ConfigError> {
-        let Places { ca: ca_place, client: client_place, .. } = &self.places;
-        let mut roots = RootCertStore::empty();
-        match &self.ca {
-            // No authority at all is no error here: a vault on this machine may need none, and one with TLS says so when asked.
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-            Some(file) => {
-                for certificate in certificates(file, ca_place)? {
-                    roots.add(certificate).map_err(|error| {
-                        error_at(ca_place, format_args!("{}: cannot be trusted: {error}", file.display()))
-                    })?;
-                }
-            }
-        }
+        let at = |error: PemError| {
+            let place = match error.setting() {
+                CERT => &self.places.cert,
+                KEY => &self.places.key,
+                _ => &self.places.ca,
+            };
+            error_at(place, format_args!("{}", error.at_file()))
+        };
+        let file = self.ca.as_deref().map(|file| PemFile::new(CA, file));
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| error_at(ca_place, format_args!("TLS cannot be set up: {error}")))?
-            .with_root_certificates(roots);
-        let Some((cert, key)) = &self.client else { return Ok(builder.with_no_client_auth()) };
-        let chain = certificates(cert, client_place)?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-            error_at(client_place, format_args!("{}: holds no private key in PEM: {error}", key.display()))
-        })?;
-        builder.with_client_auth_cert(chain, private).map_err(|error| {
-            let (cert, key) = (cert.display(), key.display());
-            error_at(client_place, format_args!("{cert} and {key} do not go together: {error}"))
-        })
+            .map_err(|error| error_at(&self.places.ca, format_args!("TLS cannot be set up: {error}")))?
+            .with_root_certificates(pem::trusted(file).map_err(at)?);
+        let identity = self.client.as_ref().map(|(cert, key)| (PemFile::new(CERT, cert), PemFile::new(KEY, key)));
+        pem::shown(builder, identity).map_err(at)
     }
-}
-
-fn certificates(file: &Path, place: &Place) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let wrong = |cause: &dyn std::fmt::Display| {
-        error_at(place, format_args!("{}: holds no certificate in PEM: {cause}", file.display()))
-    };
-    let found = CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))?;
-    let chain = found.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?;
-    if chain.is_empty() { Err(wrong(&"it is empty")) } else { Ok(chain) }
 }
 
 /// Reads the block.
@@ -140,14 +120,14 @@ pub(super) fn read(section: &Section<'_>) -> Result<TransitChoice, ConfigError> 
         Some((text, at)) => Some(path(text.trim_matches('/'), &at)?),
     };
     let mut places = Places { token: token_at.place(), ..Places::default() };
-    let ca = section.text("tls_ca_cert")?.map(|(file, at)| {
+    let ca = section.text(CA)?.map(|(file, at)| {
         places.ca = at.place();
         PathBuf::from(file)
     });
-    let client = match (section.text("tls_client_cert")?, section.text("tls_client_key")?) {
+    let client = match (section.text(CERT)?, section.text(KEY)?) {
         (None, None) => None,
-        (Some((cert, at)), Some((key, _))) => {
-            places.client = at.place();
+        (Some((cert, cert_at)), Some((key, key_at))) => {
+            (places.cert, places.key) = (cert_at.place(), key_at.place());
             Some((PathBuf::from(cert), PathBuf::from(key)))
         }
         (Some((_, at)), None) => return Err(at.error("needs tls_client_key beside it")),

@@ -13,7 +13,7 @@ use crate::engine::report::query::Query;
 use crate::engine::report::scan::{Scan, Seen};
 use crate::engine::report::{Rows, answer, review};
 use crate::engine::request::Response;
-use crate::engine::{Call, Engine, ignored};
+use crate::engine::{Call, Engine};
 use crate::error::{Error, Result};
 use crate::ledger::archive;
 use crate::ledger::chain::{Link, RECENT};
@@ -47,8 +47,8 @@ pub const COLUMNS: Columns = &[
 /// Reads a page.
 pub async fn read(engine: &Engine, call: Call) -> Result<Response> {
     let query = Query::read(call.request.data)?.window()?;
+    query.fields.refuse_unknown()?;
     let mut said = Vec::new();
-    ignored(&query.fields, &mut said);
     let now = engine.clock.now();
     let roles = engine.every_role().await?.unwrap_or_else(|| {
         said.push("there are more roles than are looked at: who could retrieve is not told".to_owned());

@@ -1,10 +1,11 @@
 //! The mount that takes an account in: what came is checked piece by piece, and sealed anew under the keys that are here.
 
 use serde_json::Value;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::state::{PrintsState, SetState, SlotState, SourceState, State};
-use super::wire::Moment;
+use super::wire::{Moment, Text16};
 use crate::crypto::envelope::{self, MAX_SLOT, Place};
 use crate::crypto::inherited::Origin;
 use crate::crypto::secret::{CodeText, Key};
@@ -103,8 +104,40 @@ impl Arriving {
         let findings = code::lint(&self.codes);
         match held > 0 && !findings.errors.is_empty() {
             true => Err(Error::field("codes", findings.errors.join("; "))),
-            false => Ok(()),
+            false => self.check_prints(),
         }
+    }
+    /// Codes that are not the ones of their slots would be given out as such, and not be known if they came again.
+    fn check_prints(&self) -> Result<()> {
+        let Some(live) = self.live() else { return Ok(()) };
+        let mut made = self.state.fingerprints.iter().zip(&self.keys).flat_map(|(prints, key)| {
+            let of_the_set = prints.generations.iter().filter(|one| one.generation == live.generation);
+            of_the_set.map(move |one| (prints, key, one))
+        });
+        let (Some((prints, key, one)), None) = (made.next(), made.next()) else {
+            return Err(Error::field("state", "fingerprints of the set that lives, from one mount"));
+        };
+        if one.until.is_some() || one.prints.len() != live.slots.len() {
+            return Err(Error::field(
+                "state",
+                "a fingerprint for each slot of the set that lives, kept without an end",
+            ));
+        }
+        let origin = Origin { mount_id: prints.mount_id.0, account_id: prints.account_id.0 };
+        let printer = origin.fingerprinter(key);
+        let held = live.slots.iter().zip(&one.prints).filter(|(slot, _)| matches!(slot, SlotState::Held));
+        let other = |(code, (_, print)): (&CodeText, (_, &Text16))| {
+            let plain = code::canonical(code.expose());
+            let known = u16::try_from(plain.len()).is_ok_and(|length| one.lengths.contains(&length));
+            !known || !bool::from(printer.print(plain.as_bytes()).ct_eq(&print.0))
+        };
+        let pairs = self.codes.iter().zip(held).zip(1usize..);
+        let wrong: Vec<String> = pairs.filter(|(pair, _)| other(*pair)).map(|(_, place)| place.to_string()).collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let what = "are not the codes that state.fingerprints was made of; nothing was taken in: send the parcel again as it left";
+        Err(Error::field("codes", format_args!("{} {what}", wrong.join(", "))))
     }
 
     /// The account as it is here from now on. Marks of events that came here before it stay.

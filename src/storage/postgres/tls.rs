@@ -1,18 +1,17 @@
 //! TLS to the database: whose word counts for the server's certificate, and which certificate we show.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, Trust};
 use super::error::PostgresError;
+use crate::pem::{self, PemError, PemFile};
 
 /// A connector as `address` says; `None` without TLS.
 ///
@@ -33,14 +32,9 @@ pub(super) fn connector(address: &Address) -> Result<Option<MakeRustlsConnect>, 
         .map_err(|error| wrong("sslmode", &error))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let mut config = match &address.client {
-        None => builder.with_no_client_auth(),
-        Some((cert, key)) => {
-            let chain = certificates("sslcert", cert)?;
-            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong_file("sslkey", key, &error))?;
-            builder.with_client_auth_cert(chain, private).map_err(|error| wrong_file("sslkey", key, &error))?
-        }
-    };
+    let identity =
+        address.client.as_ref().map(|(cert, key)| (PemFile::new("sslcert", cert), PemFile::new("sslkey", key)));
+    let mut config = pem::shown(builder, identity).map_err(wrong_file)?;
     // What `sslnegotiation=direct` asks for; other servers ignore it.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(Some(MakeRustlsConnect::new(config)))
@@ -50,17 +44,8 @@ fn chain_verifier(
     address: &Address,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, PostgresError> {
-    let mut roots = RootCertStore::empty();
-    match &address.authorities {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(file) => {
-            for certificate in certificates("sslrootcert", file)? {
-                roots.add(certificate).map_err(|error| wrong_file("sslrootcert", file, &error))?;
-            }
-        }
-    }
+    let file = address.authorities.as_deref().map(|file| PemFile::new("sslrootcert", file));
+    let roots = pem::trusted(file).map_err(wrong_file)?;
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map_err(|_| {
         PostgresError::Address(
             "sslrootcert: required: this machine trusts no authority by itself; name the file with the \
@@ -70,17 +55,8 @@ fn chain_verifier(
     })
 }
 
-fn certificates(word: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, PostgresError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(chain) if chain.is_empty() => Err(wrong_file(word, file, &"no certificate in PEM form")),
-        Ok(chain) => Ok(chain),
-        Err(error) => Err(wrong_file(word, file, &error)),
-    }
-}
-
-fn wrong_file(word: &str, file: &Path, what: &dyn std::fmt::Display) -> PostgresError {
-    wrong(word, &format_args!("{}: {what}", file.display()))
+fn wrong_file(error: PemError) -> PostgresError {
+    PostgresError::Address(error.to_string())
 }
 
 fn wrong(word: &str, what: &dyn std::fmt::Display) -> PostgresError {

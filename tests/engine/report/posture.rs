@@ -206,8 +206,12 @@ async fn only_known_words_are_asked_for_and_a_slip_is_said() {
     let answer = bench.root(sparekey::engine::request::Operation::Read, "report/posture", json!({"only": "lo"})).await;
     assert_eq!(answer.status, 400);
     assert!(WARNINGS.iter().all(|word| answer.error.contains(word)), "{}", answer.error);
-    let answer = bench.root(sparekey::engine::request::Operation::Read, "report/posture", json!({"prefx": "a"})).await;
-    assert_eq!(answer.warnings, ["Endpoint ignored these unrecognized parameters: [prefx]"]);
+    for (path, has) in [("posture", "only"), ("usage", "subject"), ("access", "from")] {
+        let read = sparekey::engine::request::Operation::Read;
+        let refused = bench.root(read, &format!("report/{path}"), json!({"prefx": "a"})).await;
+        assert_eq!((refused.status, refused.word()), (400, "prefx"), "{path}: {refused:?}");
+        assert!(refused.error.contains("prefix") && refused.error.contains(has), "{path}: {}", refused.error);
+    }
 }
 
 #[tokio::test]
