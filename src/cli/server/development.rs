@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -66,6 +67,7 @@ impl Development {
             log: Log::default(),
             cluster_name: Some(NAME.to_owned()),
             node_id: None,
+            shutdown_delay: Duration::ZERO,
             warnings,
         };
         let public_key = issuer.public_pem().to_owned();
@@ -145,6 +147,7 @@ async fn write(host: &Arc<Host>, path: &str, body: Value, token: &str) -> Result
         foreign_namespace: false,
         text_metrics: false,
         open_metrics: false,
+        shutting_down: false,
         remote: None,
         refused: None,
     };
