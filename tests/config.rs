@@ -195,6 +195,7 @@ fn every_word_is_read() {
     assert_eq!(config.api_addr.as_deref(), Some("https://sparekey.example.com:8200"));
     assert_eq!(config.mount_path, "spare/codes/");
     assert_eq!(config.cluster_name.as_deref(), Some("north ${literal}"));
+    assert_eq!((config.shutdown_delay.as_secs(), load("good/minimal.hcl").shutdown_delay.as_secs()), (3, 0));
     let tls = config.listeners[0].tls.as_ref().unwrap();
     assert!(tls.client_ca.as_ref().unwrap().required);
     let listener = &config.listeners[0];

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -125,6 +126,8 @@ fn start(args: Args) -> Result<(), Failure> {
 struct Server {
     host: Arc<Host>,
     doors: Vec<Door>,
+    /// How long it goes on serving once it was told to end.
+    delay: Duration,
 }
 
 /// An address that is bound.
@@ -140,7 +143,7 @@ impl Server {
         // Doors first: a port that is taken or a broken certificate should not cost an unsealing.
         let mut doors = Vec::new();
         for listener in &config.listeners {
-            doors.push(Door::open(listener).await?);
+            doors.push(Door::open(listener, config.shutdown_delay).await?);
         }
         let random = Arc::new(OsRandom);
         let (storage, storage_type) = store::open(&config.storage).await.map_err(Failure::new)?;
@@ -191,7 +194,7 @@ impl Server {
             }
             None => tracing::warn!("not initialised: run `bao operator init`, or PUT /v1/sys/init"),
         }
-        Ok(Server { host, doors })
+        Ok(Server { host, doors, delay: config.shutdown_delay })
     }
 
     /// Serves until a signal; then lets requests under way end. A second signal ends at once.
@@ -210,7 +213,12 @@ impl Server {
         while signals.next().await == Signal::Reload {
             reload(&self.host, &reloaders).await;
         }
-        tracing::info!("ending: no new connections; requests under way are finished");
+        match self.delay.is_zero() {
+            true => tracing::info!("ending: no new connections; requests under way are finished"),
+            false => {
+                tracing::info!(after = ?self.delay, "ending: sys/health says so now, and after the delay no connection is taken")
+            }
+        }
         stop.send_replace(true);
         attending.abort();
         let drained = async {
@@ -249,10 +257,10 @@ fn node_name(config: &Config) -> String {
 }
 
 /// What writes get after the last connection has ended.
-const SHUT_DOWN: std::time::Duration = std::time::Duration::from_secs(10);
+const SHUT_DOWN: Duration = Duration::from_secs(10);
 
 impl Door {
-    async fn open(listener: &Listener) -> Result<Self, Failure> {
+    async fn open(listener: &Listener, delay: Duration) -> Result<Self, Failure> {
         let tls = match &listener.tls {
             None => None,
             Some(files) => Some(Arc::new(TlsReloader::new(files).map_err(Failure::new)?)),
@@ -267,6 +275,7 @@ impl Door {
             body_time: listener.read_timeout,
             stall_time: listener.write_timeout,
             open_metrics: listener.open_metrics,
+            delay,
             ..Limits::default()
         };
         Ok(Door { socket, address, tls, limits })

@@ -26,6 +26,7 @@ const WORDS: &[&str] = &[
     "log_format",
     "cluster_name",
     "node_id",
+    "shutdown_delay",
     "disable_mlock",
     "ui",
 ];
@@ -60,6 +61,7 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
         Some((_, given)) => return Err(given.error("1 to 128 characters")),
     };
     let node_id = node_id(&top)?;
+    let shutdown_delay = top.duration("shutdown_delay", 0, 300)?.unwrap_or_default();
     if top.boolean("disable_mlock")? == Some(false) {
         warnings.push("disable_mlock = false: memory is not locked; disable swap, or encrypt it".to_owned());
     }
@@ -81,6 +83,7 @@ pub(super) fn read(file: &str, map: &Map) -> Result<Config, ConfigError> {
         log,
         cluster_name,
         node_id,
+        shutdown_delay,
         warnings,
     })
 }

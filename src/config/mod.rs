@@ -48,6 +48,8 @@ pub struct Config {
     pub cluster_name: Option<String>,
     /// This node's name among those that serve one store, if one was given.
     pub node_id: Option<String>,
+    /// How long it goes on serving after it was told to end, so that balancers notice first.
+    pub shutdown_delay: Duration,
     /// What was accepted but deserves a word in the log.
     pub warnings: Vec<String>,
 }

@@ -66,6 +66,8 @@ pub struct Call {
     pub text_metrics: bool,
     /// Whether metrics are told without a token here: the listener's `unauthenticated_metrics_access`.
     pub open_metrics: bool,
+    /// Whether the server was told to stop, so that `sys/health` sends balancers elsewhere.
+    pub shutting_down: bool,
     /// Where the request came from.
     pub remote: Option<SocketAddr>,
     /// Why the face refuses it: a query or body that cannot be read. Nothing is done for it but recording the refusal.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -52,12 +53,16 @@ pub struct Limits {
     pub drain_time: Duration,
     /// Whether `sys/metrics` asks for no token.
     pub open_metrics: bool,
+    /// How long the server goes on as before once it was told to stop. `sys/health` says so meanwhile, and every answer ends its
+    /// connection, so that balancers and clients go elsewhere while nothing is refused yet.
+    pub delay: Duration,
     /// How long requests at work get to end when the server stops.
     pub grace: Duration,
 }
 
 impl Default for Limits {
-    /// 1024 connections, 64 KiB heads, 1 MiB bodies, 30 s for a head, a body or a stall, 8 MiB and 5 s of draining, 30 s grace.
+    /// 1024 connections, 64 KiB heads, 1 MiB bodies, 30 s for a head, a body or a stall, 8 MiB and 5 s of draining, no delay and
+    /// 30 s of grace at the end.
     fn default() -> Self {
         Limits {
             max_connections: 1024,
@@ -69,6 +74,7 @@ impl Default for Limits {
             drain_size: 8 * 1024 * 1024,
             drain_time: Duration::from_secs(5),
             open_metrics: false,
+            delay: Duration::ZERO,
             grace: Duration::from_secs(30),
         }
     }
@@ -81,55 +87,78 @@ impl Limits {
     }
 }
 
-/// Lets `service` answer what comes to `listener` until `shutdown` turns true; then takes no new connection, lets requests at
-/// work end (at most [`Limits::grace`]) and returns.
+/// Lets `service` answer what comes to `listener` until `shutdown` turns true and [`Limits::delay`] has passed; then takes no new
+/// connection but those that have come about already, lets requests at work end (at most [`Limits::grace`]) and returns.
 pub async fn listen<S: Service>(
     listener: TcpListener,
     tls: Option<Arc<TlsReloader>>,
     service: Arc<S>,
     limits: Limits,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) {
     let places = Places::new(limits.max_connections);
+    let (close, closed) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let serve = |connections: &mut JoinSet<()>, stream, peer, place| {
+        let (shutdown, closed) = (shutdown.clone(), closed.clone());
+        let connection = Connection { service: Arc::clone(&service), limits, peer, shutdown, closed };
+        connections.spawn(connection.begin(stream, tls.clone(), place));
+    };
+    let mut told = shutdown.clone();
+    let mut closing = pin!(async {
+        stopped(&mut told).await;
+        tokio::time::sleep(limits.delay).await;
+    });
+    let mut last = Vec::new();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stopped(&mut shutdown) => break,
+            () = &mut closing => break,
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener) => accepted,
         };
         let Some((stream, peer)) = accepted else { continue };
-        let place = tokio::select! {
+        tokio::select! {
             biased;
-            () = stopped(&mut shutdown) => break,
-            place = places.take() => place,
-        };
-        let Some(place) = place else { break };
-        let connection = Connection { service: Arc::clone(&service), limits, peer, shutdown: shutdown.clone() };
-        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
-        connections.spawn(async move {
-            match acceptor {
-                None => connection.serve(stream, &place).await,
-                Some(acceptor) => {
-                    let shaken = tokio::select! {
-                        shaken = tokio::time::timeout(limits.head_time, acceptor.accept(stream)) => shaken,
-                        () = place.sent_away() => return,
-                    };
-                    match shaken {
-                        Ok(Ok(stream)) => connection.serve(stream, &place).await,
-                        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                    }
-                }
+            place = places.take() => match place {
+                Some(place) => serve(&mut connections, stream, peer, place),
+                None => break,
+            },
+            () = &mut closing => {
+                last.push((stream, peer));
+                break;
             }
-        });
+        }
     }
-    drop(listener);
+    close.send_replace(true);
+    // The system took these for us: who waits in its queue has sent a request and would be cut off without an answer.
+    last.extend(queued(listener, limits.max_connections));
+    for (stream, peer) in last {
+        match tokio::time::timeout(LAST_CALL, places.take()).await {
+            Ok(Some(place)) => serve(&mut connections, stream, peer, place),
+            _ => tracing::debug!(%peer, "no place came free for it before the end"),
+        }
+    }
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(limits.grace, all).await.is_err() {
         tracing::warn!("connections were still open when the grace period ended");
     }
+}
+
+/// How long a connection on which nothing is at work may still bring a request once the listener is closed.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Closes the listener; answers the connections that it had and nobody took yet, `most` at most.
+fn queued(listener: TcpListener, most: usize) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let mut queued = Vec::new();
+    while queued.len() < most
+        && let Ok((stream, peer)) = listener.accept()
+    {
+        let ours = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        queued.extend(ours.ok().map(|stream| (stream, peer)));
+    }
+    queued
 }
 
 /// Waits until `shutdown` turns true.
@@ -161,15 +190,37 @@ struct Connection<S> {
     service: Arc<S>,
     limits: Limits,
     peer: SocketAddr,
+    /// The server was told to stop: every answer ends its connection.
     shutdown: watch::Receiver<bool>,
+    /// The listener is closed: what is not at work has to end.
+    closed: watch::Receiver<bool>,
 }
 
 impl<S: Service> Connection<S> {
+    async fn begin(self, stream: TcpStream, tls: Option<Arc<TlsReloader>>, place: Place) {
+        let (peer, limits) = (self.peer, self.limits);
+        let Some(tls) = tls else { return self.serve(stream, &place).await };
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(limits.head_time, tls.acceptor().accept(stream)) => shaken,
+            () = place.sent_away() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.serve(stream, &place).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        }
+    }
     async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, place: &Place) {
-        let (service, limits, peer) = (self.service, self.limits, self.peer);
+        let (service, limits, peer, shutdown) = (self.service, self.limits, self.peer, self.shutdown);
         let service = service_fn(move |request| {
-            let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.answer(peer, request, place).await) }
+            let (service, shutdown) = (Arc::clone(&service), shutdown.clone());
+            async move {
+                let mut reply = service.answer(peer, request, place).await;
+                if *shutdown.borrow() {
+                    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(reply)
+            }
         });
         let stream = TokioIo::new(Paced::new(stream, limits.stall_time));
         let connection = http1::Builder::new()
@@ -183,9 +234,15 @@ impl<S: Service> Connection<S> {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = stopped(&mut self.shutdown) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+            () = stopped(&mut self.closed) => {
+                // A request may be on its way. Closing at once would leave its sender without an answer, in doubt whether it was carried out.
+                match tokio::time::timeout(LAST_CALL, connection.as_mut()).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
             }
             () = place.sent_away() => {
                 tracing::debug!(%peer, "its place was wanted, and no request came");

@@ -19,8 +19,8 @@ use crate::host::Host;
 use crate::host::call::Verb;
 use crate::host::sys::nodes::SEEN_EVERY;
 
-/// Serves `listener` until `shutdown` turns true; then takes no new connection, lets requests at work end (at most
-/// [`Limits::grace`]) and returns. Closing the host is the caller's.
+/// Serves `listener` until `shutdown` turns true; goes on for [`Limits::delay`], while `sys/health` says so; then takes no
+/// new connection, lets requests at work end (at most [`Limits::grace`]) and returns. Closing the host is the caller's.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<TlsReloader>>,
@@ -31,7 +31,8 @@ pub async fn serve(
     let tidying = tokio::spawn(tidy(Arc::clone(&host), shutdown.clone()));
     let rewrapping = tokio::spawn(rewrap(Arc::clone(&host), shutdown.clone()));
     let reporting = tokio::spawn(report(Arc::clone(&host)));
-    listen(listener, tls, Arc::new(Face { host, limits, bodies: Room::default() }), limits, shutdown).await;
+    let face = Face { host, limits, bodies: Room::default(), shutdown: shutdown.clone() };
+    listen(listener, tls, Arc::new(face), limits, shutdown).await;
     // It ends by itself, after the sweep that it is at.
     if tokio::time::timeout(limits.grace, tidying).await.is_err() {
         tracing::warn!("records were still being tidied when the grace period ended");
@@ -95,6 +96,7 @@ struct Face {
     host: Arc<Host>,
     limits: Limits,
     bodies: Room,
+    shutdown: watch::Receiver<bool>,
 }
 
 impl Service for Face {
@@ -105,6 +107,7 @@ impl Service for Face {
             Err(reply) => return *reply,
         };
         call.open_metrics = self.limits.open_metrics;
+        call.shutting_down = *self.shutdown.borrow();
         let mut held = None;
         if call.refused.is_none() && matches!(call.verb, Verb::Update | Verb::Patch) {
             match body::read(&parts.headers, incoming, self.limits.bounds(), &self.bodies).await {

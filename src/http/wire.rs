@@ -55,6 +55,7 @@ pub fn head(parts: &Parts, remote: Option<SocketAddr>) -> Result<Call, Early> {
         foreign_namespace,
         text_metrics,
         open_metrics: false,
+        shutting_down: false,
         remote,
         refused,
     })

@@ -179,33 +179,6 @@ fn many_long_bodies_at_once_leave_short_ones_alone() {
 }
 
 #[test]
-fn stopping_lets_requests_at_work_end_and_takes_no_new_ones() {
-    let (mut node, _root) = node(Limits::default());
-    let mut at_work = connect(&node);
-    send(&mut at_work, b"PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{");
-    let mut idle = connect(&node);
-    send(&mut idle, b"GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(answer(&mut idle).0, 200);
-    node.stop();
-    assert!(closed(&mut idle), "an idle connection is closed at once");
-    send(&mut at_work, b"}");
-    assert_eq!(answer(&mut at_work).0, 400);
-    assert!(closed(&mut at_work), "it is not kept for another request");
-    assert!(node.drain(Duration::from_secs(10)));
-    assert!(std::net::TcpStream::connect(node.address).is_err());
-}
-
-#[test]
-fn stopping_does_not_wait_for_ever() {
-    let limits = Limits { grace: Duration::from_millis(200), ..Limits::default() };
-    let (mut node, _root) = node(limits);
-    let mut stuck = connect(&node);
-    send(&mut stuck, b"PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{");
-    std::thread::sleep(Duration::from_millis(50));
-    assert!(node.drain(Duration::from_secs(5)));
-}
-
-#[test]
 fn what_is_not_http_is_turned_away() {
     let (node, _root) = node(Limits::default());
     for bytes in [

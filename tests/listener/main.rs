@@ -7,6 +7,7 @@ mod support;
 
 mod bodies;
 mod bounds;
+mod ending;
 mod tls;
 
 use std::io::{Read, Write};

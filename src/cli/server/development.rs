@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -68,6 +69,7 @@ impl Development {
             log: Log::default(),
             cluster_name: Some(NAME.to_owned()),
             node_id: None,
+            shutdown_delay: Duration::ZERO,
             warnings,
         };
         let public_key = issuer.public_pem().to_owned();
@@ -150,6 +152,7 @@ async fn write(host: &Arc<Host>, path: &str, body: Value, token: &str) -> Result
         foreign_namespace: false,
         text_metrics: false,
         open_metrics: false,
+        shutting_down: false,
         remote: None,
         refused: None,
     };

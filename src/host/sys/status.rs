@@ -47,7 +47,7 @@ impl Host {
     /// Answers `call`, which is to `status`.
     pub(in super::super) async fn status(&self, status: Status, call: Call) -> Answer {
         let answer = match (status, call.verb) {
-            (Status::Health, Verb::Read | Verb::Head) => self.health(&call.query).await,
+            (Status::Health, Verb::Read | Verb::Head) => self.health(&call.query, call.shutting_down).await,
             (Status::SealStatus, Verb::Read) => Ok(self.seal_status().await),
             (Status::Leader, Verb::Read) => Ok(self.leader()),
             (Status::Init, Verb::Read) => {
@@ -61,7 +61,7 @@ impl Host {
         answer.unwrap_or_else(Answer::Refused)
     }
 
-    async fn health(&self, query: &Map<String, Value>) -> Result<Answer, Refusal> {
+    async fn health(&self, query: &Map<String, Value>, shutting_down: bool) -> Result<Answer, Refusal> {
         let code = |name: &str, default: u16| match query.get(name) {
             None => Ok(default),
             Some(value) => value
@@ -80,6 +80,8 @@ impl Host {
         let open = self.unsealed();
         let sealed = open.is_none();
         let status = match (initialized, sealed) {
+            // Whatever codes a balancer wants for the rest: a request that it sends from here on may be refused.
+            _ if shutting_down => 503,
             (false, _) => uninitialized,
             (true, true) => sealed_code,
             (true, false) => active,
@@ -97,6 +99,7 @@ impl Host {
             cluster_name: open.as_ref().map(|_| self.info.cluster_name.as_str()),
             cluster_id: open.as_ref().map(|open| ident::of(open.keyring.mount_id(), "cluster")),
             restore_quarantine: open.as_ref().is_some_and(|open| open.is_quarantined()),
+            shutting_down,
         };
         Ok(match status {
             204 => Answer::Empty { status },
@@ -206,6 +209,8 @@ struct Health<'a> {
     /// Said only while it is so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     restore_quarantine: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    shutting_down: bool,
 }
 
 #[derive(Serialize)]

@@ -2,6 +2,7 @@
 api_addr     = "https://sparekey.example.com:8200/"
 mount_path   = "spare/codes"
 cluster_name = "north $${literal}"
+shutdown_delay = "3s"
 log_level    = "debug"
 log_format   = "json"
 disable_mlock = true

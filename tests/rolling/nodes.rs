@@ -1,0 +1,52 @@
+//! Three server processes over one PostgreSQL, each with a name of its own and the same seal.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::support::scene::Scene;
+use crate::support::server::{Server, Setup};
+use crate::support::signer::Signer;
+
+/// The nodes, and the cast as the first of them meets it.
+pub struct Nodes {
+    pub servers: Vec<Server>,
+    pub scene: Scene,
+}
+
+impl Nodes {
+    /// Starts them on the storage block `storage`, with `extra` lines in each configuration.
+    pub fn start(storage: &str, extra: &str) -> Nodes {
+        let setup = |number: usize| {
+            let setup = Setup::default().log_level("info").storage(storage);
+            setup.extra(&format!("node_id = \"node-{number}\"\n{extra}\n"))
+        };
+        let first = setup(1).static_seal().start();
+        let key = first.dir().join("seal.key");
+        let seal = format!(
+            "seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}",
+            key.display()
+        );
+        let others = [2, 3].map(|number| setup(number).seal(seal.clone()).uninitialized().start());
+        others.iter().for_each(|node| node.until("unsealed", |health| health == 200));
+        let scene = Scene::with(first.root(), first.client(), Signer::es256("idp-1"));
+        Nodes { servers: [first].into_iter().chain(others).collect(), scene }
+    }
+    /// Where they listen.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.servers.iter().map(Server::address).collect()
+    }
+    /// Ends each with SIGTERM and starts it again, one after the other, each only when the one before serves; `pause` between.
+    /// Answers when that began and ended.
+    pub fn replace_each(&mut self, pause: Duration) -> (Instant, Instant) {
+        let began = Instant::now();
+        for node in &mut self.servers {
+            let address = node.address();
+            let status = node.terminate();
+            assert!(status.success(), "SIGTERM ended it with {status}:\n{}", node.log());
+            node.restart();
+            assert_eq!(node.address(), address, "it serves where it did before");
+            std::thread::sleep(pause);
+        }
+        (began, Instant::now())
+    }
+}
