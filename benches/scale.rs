@@ -84,6 +84,9 @@ pub struct Options {
     /// Leave out the work on the whole store.
     #[arg(long)]
     growth_only: bool,
+    /// Leave the server's folder, store and all, where it is in the end.
+    #[arg(long)]
+    keep: bool,
     /// Where the tables go.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/scale"))]
     out: PathBuf,
@@ -107,6 +110,10 @@ fn main() {
         match options.dimension {
             None => {
                 let mut world = World::start(options.storage);
+                if options.keep {
+                    world.server.keep();
+                    println!("in {}", world.server.dir().display());
+                }
                 growth::run(&mut world, &options, &mut table).await;
                 if !options.growth_only {
                     upkeep::run(&mut world, &mut table);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Store;
 use crate::probe::{forget_peak, memory, read};
-use crate::support::server::{BINARY, MOUNT};
+use crate::support::server::{MOUNT, binary};
 use crate::table::Table;
 use crate::world::{World, database, person};
 
@@ -155,7 +155,7 @@ fn command(world: &World, args: &[&str], out: Option<&Path>) -> Took {
     eprintln!("sparekey {}", args.join(" "));
     let began = Instant::now();
     let errors = world.server.dir().join("command.log");
-    let mut child = Command::new(BINARY)
+    let mut child = Command::new(binary())
         .args(args)
         .env("BAO_ADDR", world.server.url())
         .env("BAO_TOKEN", world.server.root_token())

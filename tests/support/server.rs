@@ -16,6 +16,10 @@ use super::http::Client;
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_sparekey");
+/// The binary that servers are started from: the one under test, or another build that `SPAREKEY_BINARY` names.
+pub fn binary() -> PathBuf {
+    std::env::var_os("SPAREKEY_BINARY").map_or_else(|| BINARY.into(), PathBuf::from)
+}
 /// Where the engine is mounted.
 pub const MOUNT: &str = "backup-codes";
 
@@ -246,6 +250,10 @@ impl Server {
         }
         self.until("unsealed", |health| health == 200);
     }
+    /// Leaves its folder where it is when it is dropped.
+    pub fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+    }
     /// Another seal block from the next start on.
     pub fn reseal(&mut self, block: String) {
         self.config.seal = block;
@@ -287,7 +295,7 @@ impl Server {
     fn spawn(&mut self) -> bool {
         let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
-        let child = Command::new(BINARY)
+        let child = Command::new(binary())
             .args(["server", "--config"])
             .arg(self.dir.path().join("sparekey.hcl"))
             .current_dir(self.dir.path())
