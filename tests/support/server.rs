@@ -16,6 +16,10 @@ use super::http::Client;
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_sparekey");
+/// The binary that servers are started from: the one under test, or another build that `SPAREKEY_BINARY` names.
+pub fn binary() -> PathBuf {
+    std::env::var_os("SPAREKEY_BINARY").map_or_else(|| BINARY.into(), PathBuf::from)
+}
 /// Where the engine is mounted.
 pub const MOUNT: &str = "backup-codes";
 
@@ -31,6 +35,7 @@ pub struct Setup {
     log_level: &'static str,
     extra: String,
     initialized: bool,
+    patience: Duration,
 }
 
 impl Default for Setup {
@@ -44,6 +49,7 @@ impl Default for Setup {
             log_level: "info",
             extra: String::new(),
             initialized: true,
+            patience: PATIENCE,
         }
     }
 }
@@ -84,6 +90,11 @@ impl Setup {
         self.extra = lines.into();
         self
     }
+    /// How long a start, or an end, may take.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
@@ -104,6 +115,7 @@ impl Setup {
             address,
             root_token: String::new(),
             unseal_keys: Vec::new(),
+            patience: self.patience,
             dir,
         };
         server.boot();
@@ -129,6 +141,7 @@ pub struct Server {
     address: SocketAddr,
     root_token: String,
     unseal_keys: Vec<String>,
+    patience: Duration,
     dir: TempDir,
 }
 
@@ -146,6 +159,7 @@ impl Server {
             address: free_address(),
             root_token: self.root_token.clone(),
             unseal_keys: self.unseal_keys.clone(),
+            patience: self.patience,
             dir: tempfile::tempdir().expect("a folder"),
         };
         server.boot();
@@ -207,7 +221,7 @@ impl Server {
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let mut child = self.child.take().expect("a running server");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             if let Some(status) = child.try_wait().expect("a status") {
                 return status;
@@ -215,7 +229,7 @@ impl Server {
             if Instant::now() > deadline {
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("the server did not end within {PATIENCE:?} of SIGTERM; its log:\n{}", self.log());
+                panic!("the server did not end within {:?} of SIGTERM; its log:\n{}", self.patience, self.log());
             }
             sleep(Duration::from_millis(10));
         }
@@ -235,6 +249,10 @@ impl Server {
             }
         }
         self.until("unsealed", |health| health == 200);
+    }
+    /// Leaves its folder where it is when it is dropped.
+    pub fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
     }
     /// Another seal block from the next start on.
     pub fn reseal(&mut self, block: String) {
@@ -277,7 +295,7 @@ impl Server {
     fn spawn(&mut self) -> bool {
         let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
-        let child = Command::new(BINARY)
+        let child = Command::new(binary())
             .args(["server", "--config"])
             .arg(self.dir.path().join("sparekey.hcl"))
             .current_dir(self.dir.path())
@@ -287,7 +305,7 @@ impl Server {
             .spawn()
             .expect("the server's binary starts");
         self.child = Some(child);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         while self.health().is_none() {
             let child = self.child.as_mut().expect("just started");
             if let Some(status) = child.try_wait().expect("a status") {
@@ -301,7 +319,8 @@ impl Server {
             }
             assert!(
                 Instant::now() < deadline,
-                "no answer within {PATIENCE:?}; the server said:\n{}",
+                "no answer within {:?}; the server said:\n{}",
+                self.patience,
                 &self.log()[before..]
             );
             sleep(Duration::from_millis(5));
@@ -329,9 +348,14 @@ impl Server {
 
     /// Waits until the status of `sys/health` is as `wanted` says.
     pub fn until(&self, what: &str, wanted: impl Fn(u16) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         while !self.health().is_some_and(&wanted) {
-            assert!(Instant::now() < deadline, "not {what} within {PATIENCE:?}; the server's log:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "not {what} within {:?}; the server's log:\n{}",
+                self.patience,
+                self.log()
+            );
             sleep(Duration::from_millis(5));
         }
     }
