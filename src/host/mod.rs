@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::audit::{Broker, DeviceConfig};
+use crate::audit::{Broker, DeviceConfig, DeviceStatus};
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::crypto::keyring::Keyring;
@@ -181,6 +181,11 @@ impl Host {
     /// Whether the root key is out of memory.
     pub fn is_sealed(&self) -> bool {
         self.unsealed().is_none()
+    }
+
+    /// How each audit device is doing, in the order declared; none while sealed.
+    pub fn devices(&self) -> Vec<DeviceStatus> {
+        self.unsealed().map(|open| open.audit.status()).unwrap_or_default()
     }
 
     /// Opens the audit devices' files anew, after somebody moved them away (SIGHUP).

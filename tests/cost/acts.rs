@@ -1,0 +1,194 @@
+//! One act at a time.
+
+use serde_json::{Value, json};
+
+use crate::alone;
+use crate::inprocess::MOUNT;
+use crate::place::{Place, Used};
+use crate::support::scene::codes;
+
+/// Requests of each kind, the first fifth of them to warm up.
+const REQUESTS: usize = 80;
+/// Codes in a set.
+const CODES: usize = 16;
+
+/// The most that one request may use.
+struct Ceiling {
+    allocations: usize,
+    allocated: usize,
+    reads: usize,
+    writes: usize,
+    read: usize,
+    written: usize,
+    audit: usize,
+    commits: usize,
+    fsyncs: usize,
+}
+
+impl Ceiling {
+    #[track_caller]
+    fn holds(&self, name: &str, used: &Used) {
+        println!("{name}: {used:?}");
+        let over: Vec<String> = [
+            ("allocations", used.allocations, self.allocations),
+            ("bytes allocated", used.allocated, self.allocated),
+            ("reads of the store", used.reads, self.reads),
+            ("writes to the store", used.writes, self.writes),
+            ("bytes read from the store", used.read, self.read),
+            ("bytes written to the store", used.written, self.written),
+            ("bytes of audit", used.audit, self.audit),
+            ("commits", used.commits, self.commits),
+            ("fsyncs of the audit", used.fsyncs, self.fsyncs),
+        ]
+        .into_iter()
+        .filter(|(_, used, ceiling)| used > ceiling)
+        .map(|(what, used, ceiling)| format!("{used} {what}, at most {ceiling}"))
+        .collect();
+        assert!(over.is_empty(), "one {name} uses too much: {}", over.join("; "));
+        // A ceiling far above says nothing.
+        for (what, used, ceiling) in [
+            ("allocations", used.allocations, self.allocations),
+            ("bytes allocated", used.allocated, self.allocated),
+            ("bytes of audit", used.audit, self.audit),
+        ] {
+            assert!(used * 2 > ceiling, "one {name} uses {used} {what}: lower its ceiling of {ceiling}");
+        }
+    }
+}
+
+#[test]
+fn a_retrieval_by_jwt_is_one_read_one_commit_and_one_fsync() {
+    let _alone = alone();
+    let place = Place::new();
+    let requests: Vec<_> = (0..REQUESTS)
+        .map(|index| {
+            let account = format!("acme/{}", index / CODES);
+            if index % CODES == 0 {
+                place.scene.store(&account, &codes(index as u64, CODES), 0).expect(200);
+            }
+            let body = place.scene.request("admin");
+            place.request("POST", &format!("{MOUNT}retrieve/{account}"), None, Some(body))
+        })
+        .collect();
+    Ceiling {
+        allocations: 790,
+        allocated: 155_000,
+        reads: 1,
+        writes: 1,
+        read: 4000,
+        written: 4350,
+        audit: 2000,
+        commits: 1,
+        fsyncs: 1,
+    }
+    .holds("retrieve", &place.measure(&requests));
+}
+
+#[test]
+fn a_metadata_read_writes_nothing_and_waits_for_no_fsync() {
+    let _alone = alone();
+    let place = Place::new();
+    place.scene.store("acme", &codes(1, CODES), 0).expect(200);
+    let path = format!("{MOUNT}accounts/acme");
+    let request = place.request("GET", &path, Some(&place.root_token), None);
+    let used = place.measure(&vec![request; REQUESTS]);
+    Ceiling {
+        allocations: 850,
+        allocated: 95_000,
+        reads: 2,
+        writes: 0,
+        read: 2000,
+        written: 0,
+        audit: 5250,
+        commits: 0,
+        fsyncs: 0,
+    }
+    .holds("metadata read", &used);
+}
+
+#[test]
+fn a_login_is_one_write_of_a_token() {
+    let _alone = alone();
+    let place = Place::new();
+    let requests: Vec<_> = (0..REQUESTS)
+        .map(|_| {
+            let body = json!({"role": "desk", "jwt": place.desk()});
+            place.request("POST", "auth/jwt/login", None, Some(body))
+        })
+        .collect();
+    Ceiling {
+        allocations: 600,
+        allocated: 98_000,
+        reads: 3,
+        writes: 1,
+        read: 100,
+        written: 520,
+        audit: 1400,
+        commits: 1,
+        fsyncs: 0,
+    }
+    .holds("login", &place.measure(&requests));
+}
+
+#[test]
+fn a_presented_code_is_one_read_and_one_commit() {
+    let _alone = alone();
+    let place = Place::new();
+    let token = token(&place);
+    let mut requests = Vec::new();
+    for account in 0..REQUESTS / 10 {
+        let path = format!("{MOUNT}sets/app/{account}");
+        let answer = place.client(&token).write(&path, &json!({"profile": "app", "cas": 0})).expect(200);
+        for code in answer.data()["codes"].as_array().unwrap() {
+            let path = format!("{MOUNT}verify/app/{account}");
+            requests.push(place.request("POST", &path, Some(&token), Some(json!({"code": code}))));
+        }
+    }
+    Ceiling {
+        allocations: 750,
+        allocated: 125_000,
+        reads: 2,
+        writes: 1,
+        read: 1850,
+        written: 2050,
+        audit: 2250,
+        commits: 1,
+        fsyncs: 0,
+    }
+    .holds("verify", &place.measure(&requests));
+}
+
+#[test]
+fn an_import_is_one_read_and_one_commit() {
+    let _alone = alone();
+    let place = Place::new();
+    let requests: Vec<_> = (0..REQUESTS)
+        .map(|index| {
+            let jwt = place.scene.automation();
+            let body = json!({"role": "automation", "jwt": jwt, "codes": codes(index as u64, 10), "cas": 0});
+            place.request("POST", &format!("{MOUNT}sets/new/{index}"), None, Some(body))
+        })
+        .collect();
+    Ceiling {
+        allocations: 830,
+        allocated: 125_000,
+        reads: 1,
+        writes: 1,
+        read: 100,
+        written: 1480,
+        audit: 1600,
+        commits: 1,
+        fsyncs: 0,
+    }
+    .holds("import", &place.measure(&requests));
+}
+
+/// The token of a login under the role that needs no assertion with each request.
+fn token(place: &Place) -> String {
+    let body = json!({"role": "desk", "jwt": place.desk()});
+    let answer = place.node.client().write("auth/jwt/login", &body).expect(200).json();
+    match &answer["auth"]["client_token"] {
+        Value::String(token) => token.clone(),
+        other => panic!("no token: {other}"),
+    }
+}
