@@ -1,5 +1,6 @@
 //! The built server as a process of its own: a folder, a port, a configuration file, an embedded store and an audit file.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -30,6 +31,7 @@ pub struct Setup {
     storage: Option<String>,
     log_level: &'static str,
     extra: String,
+    environment: Vec<(&'static str, OsString)>,
     initialized: bool,
 }
 
@@ -43,6 +45,7 @@ impl Default for Setup {
             storage: None,
             log_level: "info",
             extra: String::new(),
+            environment: Vec::new(),
             initialized: true,
         }
     }
@@ -84,6 +87,11 @@ impl Setup {
         self.extra = lines.into();
         self
     }
+    /// Variables of its environment beside those of this process.
+    pub fn environment(mut self, variables: Vec<(&'static str, OsString)>) -> Self {
+        self.environment = variables;
+        self
+    }
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
@@ -100,7 +108,13 @@ impl Setup {
         let address = free_address();
         let mut server = Server {
             child: None,
-            config: Config { seal, storage: self.storage, log_level: self.log_level, extra: self.extra },
+            config: Config {
+                seal,
+                storage: self.storage,
+                log_level: self.log_level,
+                extra: self.extra,
+                environment: self.environment,
+            },
             address,
             root_token: String::new(),
             unseal_keys: Vec::new(),
@@ -120,6 +134,7 @@ struct Config {
     storage: Option<String>,
     log_level: &'static str,
     extra: String,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 /// A running (or stopped) server; ended by its process id when dropped.
@@ -225,6 +240,12 @@ impl Server {
         let child = self.child.as_ref().expect("a running server");
         kill_process(Pid::from_child(child), signal).expect("the signal is delivered");
     }
+    /// Lets no file of its grow beyond so many bytes, as on a full disk; without a number, as it was. A write beyond fails (EFBIG).
+    pub fn limit(&self, most: Option<u64>) {
+        let child = self.child.as_ref().expect("a running server");
+        let limit = Rlimit { current: most, maximum: getrlimit(Resource::Fsize).maximum };
+        prlimit(Some(Pid::from_child(child)), Resource::Fsize, limit).expect("the limit is set");
+    }
     /// Starts it again on the same port and store, and unseals it where it does not unseal itself.
     pub fn restart(&mut self) {
         self.kill();
@@ -277,9 +298,11 @@ impl Server {
     fn spawn(&mut self) -> bool {
         let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
-        let child = Command::new(BINARY)
-            .args(["server", "--config"])
+        // A write beyond a limit shall fail, and its signal not end the process.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", BINARY, "server", "--config"])
             .arg(self.dir.path().join("sparekey.hcl"))
+            .envs(self.config.environment.clone())
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
