@@ -70,6 +70,11 @@ fn one_node_on_redb_keeps_its_promises_whatever_its_clock_says() {
 }
 
 #[test]
+fn one_node_on_redb_keeps_its_promises_while_its_audit_files_disk_fills_up_and_stands_still() {
+    drop(check(&mut Redb::roomed(seed()), 10, 500));
+}
+
+#[test]
 fn a_plugin_of_a_vault_keeps_its_promises_while_both_are_killed() {
     drop(check(&mut Mounted::start(seed()), 15, 900));
 }

@@ -32,6 +32,7 @@ pub struct Setup {
     log_level: &'static str,
     extra: String,
     environment: Vec<(&'static str, OsString)>,
+    audit_folder: Option<PathBuf>,
     initialized: bool,
 }
 
@@ -46,6 +47,7 @@ impl Default for Setup {
             log_level: "info",
             extra: String::new(),
             environment: Vec::new(),
+            audit_folder: None,
             initialized: true,
         }
     }
@@ -92,6 +94,11 @@ impl Setup {
         self.environment = variables;
         self
     }
+    /// The folder of its audit file, if it is not the server's own.
+    pub fn audit_in(mut self, folder: Option<PathBuf>) -> Self {
+        self.audit_folder = folder;
+        self
+    }
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
@@ -114,6 +121,7 @@ impl Setup {
                 log_level: self.log_level,
                 extra: self.extra,
                 environment: self.environment,
+                audit_folder: self.audit_folder,
             },
             address,
             root_token: String::new(),
@@ -135,6 +143,7 @@ struct Config {
     log_level: &'static str,
     extra: String,
     environment: Vec<(&'static str, OsString)>,
+    audit_folder: Option<PathBuf>,
 }
 
 /// A running (or stopped) server; ended by its process id when dropped.
@@ -201,7 +210,7 @@ impl Server {
     }
     /// The audit file.
     pub fn audit(&self) -> PathBuf {
-        self.dir.path().join("audit.log")
+        self.config.audit_folder.as_deref().unwrap_or(self.dir.path()).join("audit.log")
     }
     /// Everything it has written to stdout and stderr, over all starts.
     pub fn log(&self) -> String {

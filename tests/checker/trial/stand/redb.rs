@@ -1,5 +1,5 @@
 //! One server of its own on a redb file: killed, stopped for a while, told to end, its file damaged between two starts, its audit
-//! file taken away, no file allowed to grow, its clock moved.
+//! file taken away, no file allowed to grow, the disk of its audit file full or standing still, its clock moved.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::peer::Peer;
+use super::room::Room;
 use super::steps::Clock;
 use super::{Broken, Stand, damage};
 use crate::support::corpus::Dice;
@@ -33,24 +34,39 @@ pub struct Redb {
     away: Vec<PathBuf>,
     /// The server's own clock, where it is moved.
     clock: Option<Clock>,
+    /// The disk of its audit file, where it has one of its own. Goes after the server.
+    room: Option<Room>,
 }
 
 impl Redb {
-    /// Starts it; with every fourth seed by a clock that is moved.
+    /// Starts it; with every fourth seed by a clock that is moved, with others on two disks.
     pub fn start(seed: u64) -> Self {
-        Self::with(seed, (seed % 4 == 0).then(Clock::new).flatten())
+        match seed % 4 {
+            0 => Self::stepped(seed),
+            2 => Self::roomed(seed),
+            _ => Self::with(seed, None, None),
+        }
     }
     /// Starts it by a clock that is moved, where there is one.
     pub fn stepped(seed: u64) -> Self {
-        Self::with(seed, Clock::new())
+        Self::with(seed, Clock::new(), None)
     }
-    fn with(seed: u64, clock: Option<Clock>) -> Self {
+    /// Starts it with a disk for its audit file alone, where one can be had.
+    pub fn roomed(seed: u64) -> Self {
+        Self::with(seed, None, Room::new())
+    }
+    fn with(seed: u64, clock: Option<Clock>, room: Option<Room>) -> Self {
         let peer = Peer::start();
         let environment = clock.as_ref().map(Clock::environment).unwrap_or_default();
-        let setup = Setup::default().static_seal().log_level("warn").extra(&peer.device()).environment(environment);
+        let setup = Setup::default()
+            .static_seal()
+            .log_level("warn")
+            .extra(&peer.device())
+            .environment(environment)
+            .audit_in(room.as_ref().map(Room::path));
         let server = setup.start();
         let proxy = Proxy::before(server.address(), seed ^ 0x5eed);
-        Redb { server, proxy, peer, away: Vec::new(), clock }
+        Redb { server, proxy, peer, away: Vec::new(), clock, room }
     }
     /// Its clock shows hours more or less for a while, in which it may be killed.
     fn jump(&mut self, dice: &Dice) -> Option<String> {
@@ -100,6 +116,9 @@ impl Stand for Redb {
         {
             return Broken::of(&kind);
         }
+        if let Some(room) = self.room.as_ref().filter(|_| dice.below(5) == 0) {
+            return Broken::of(full_or_still(room, dice));
+        }
         match dice.below(24) {
             0..=11 => {
                 self.server.kill();
@@ -135,7 +154,7 @@ impl Stand for Redb {
             }
             18 => self.damage(dice, accounts),
             _ => {
-                let file = self.server.dir().join(format!("audit.{}", self.away.len()));
+                let file = self.server.audit().with_file_name(format!("audit.{}", self.away.len()));
                 fs::rename(self.server.audit(), &file).expect("the audit file is there");
                 self.away.push(file);
                 // The server notices, and goes on in a new file of that name.
@@ -168,6 +187,22 @@ impl Stand for Redb {
     }
     fn passed(&self) -> Vec<(String, usize)> {
         self.proxy.counts().into_iter().map(|(kind, count)| (format!("connection {kind}"), count)).collect()
+    }
+}
+
+/// The disk of the audit file fills up or stands still for a while: sometimes for longer than a request waits.
+fn full_or_still(room: &Room, dice: &Dice) -> &'static str {
+    let long = if dice.below(4) == 0 { 2_500 } else { 0 };
+    let time = Duration::from_millis(long + 50 + dice.below(900) as u64);
+    match dice.below(2) {
+        0 => {
+            room.fill(dice.below(64 << 10) as u64, || sleep(time));
+            "disk of the audit file full"
+        }
+        _ => {
+            room.stall(time);
+            "disk of the audit file stands still"
+        }
     }
 }
 
