@@ -1,9 +1,13 @@
 //! The checker for as long as wanted: `cargo bench --profile dev --bench checker -- --form redb --seconds 600 --seed 1`.
 //!
-//! Rounds of their own, each on a fresh engine and with a seed of its own, until the time is up: seeded clients act at random while the
-//! engine is being broken, and a judge holds what they saw against what the engine says of itself. The log of a round in which anything was
-//! wrong stays, and is judged again with `--judge FILE`; `--seed N --rounds 1` plays the same acts and faults once more, as far as timing
-//! allows. Ends with exit code 2 if anything was wrong, or if nothing could have gone wrong.
+//! Rounds of their own, each on a fresh engine and with a seed of its own, until the time is up or, with `--acts` and `--kills`, until there
+//! were so many: seeded clients act at random while the engine is being broken, and a judge holds what they saw against what the engine
+//! says of itself. `--add-to FILE` keeps the figures and goes on from those of earlier sittings on the same build:
+//!
+//! `cargo bench --bench checker -- --form redb --form postgres --form mounted --acts 1000000 --kills 1000 --add-to target/checker/long.json`
+//!
+//! The log of a round in which anything was wrong stays, and is judged again with `--judge FILE`; `--seed N --rounds 1` plays the same
+//! acts and faults once more, as far as timing allows. Ends with exit code 2 if anything was wrong, or if nothing could have gone wrong.
 
 #[path = "../tests/inprocess/mod.rs"]
 mod inprocess;
@@ -12,22 +16,22 @@ mod support;
 #[path = "../tests/checker/trial/mod.rs"]
 mod trial;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 
-use trial::judge::{Breach, Kind, judge};
+use trial::judge::{Breach, judge};
 use trial::log::Log;
 use trial::stand::Stand;
 use trial::stand::layered::Layered;
 use trial::stand::mounted::Mounted;
 use trial::stand::postgres::Postgres;
 use trial::stand::redb::Redb;
+use trial::tally::{Figures, Tally};
 use trial::{Outcome, Trial};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -45,21 +49,30 @@ enum Form {
 /// Acts at random on an engine that is being broken, and judges what came of it.
 #[derive(Parser)]
 struct Options {
-    /// What is tried; each in turn, a round each, if absent.
+    /// What is tried, in this order and over again, a round each; one that is named twice has twice the share. All forms if absent.
     #[arg(long, value_enum)]
     form: Vec<Form>,
-    /// How long altogether.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=604_800))]
-    seconds: u64,
+    /// How long altogether [a minute, or as long as `--acts` and `--kills` take].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    seconds: Option<u64>,
+    /// Go on until clients began so many acts, those in `--add-to` included.
+    #[arg(long, default_value_t = 0)]
+    acts: usize,
+    /// Go on until so many processes were killed, too.
+    #[arg(long, default_value_t = 0)]
+    kills: usize,
+    /// Add the figures to those in this file, after every round.
+    #[arg(long, value_name = "FILE")]
+    add_to: Option<PathBuf>,
     /// How long clients act in a round.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     round: u64,
     /// At most so many rounds.
     #[arg(long)]
     rounds: Option<u64>,
-    /// What the first round is drawn from; each later one from the next number.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// What the first round is drawn from; each later one from the next number [1, or the first that `--add-to` has not seen].
+    #[arg(long)]
+    seed: Option<u64>,
     /// Clients that act at the same time.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=512))]
     clients: u64,
@@ -92,26 +105,45 @@ fn main() -> ExitCode {
         return ended(&verdict.breaches, verdict.entries > 0);
     }
     let forms = if options.form.is_empty() { Form::value_variants().to_vec() } else { options.form.clone() };
-    let began = Instant::now();
-    let mut total = Total::default();
+    let mut tally = Tally::new(Path::new(support::server::BINARY)).expect("the server's file is read");
+    if let Some(file) = &options.add_to {
+        tally = tally.go_on(file).unwrap_or_else(|error| panic!("--add-to: {error}"));
+    }
+    let seed = options.seed.or(tally.next_seed()).unwrap_or(1);
+    let (began, mut wrong) = (Instant::now(), Vec::new());
     for round in 0..options.rounds.unwrap_or(u64::MAX) {
-        if began.elapsed() >= Duration::from_secs(options.seconds) {
+        if options.are_met(&tally, began.elapsed()) {
             break;
         }
-        let seed = options.seed + round;
-        let form = forms[(round % forms.len() as u64) as usize];
+        let (seed, form) = (seed + round, forms[(round % forms.len() as u64) as usize]);
+        let name = format!("{form:?}").to_lowercase();
         let outcome = one(&options, form, seed);
-        println!("{form:?}, seed {seed}, {} clients: {}", options.clients, outcome.figures());
+        println!("{name}, seed {seed}, {} clients: {}", options.clients, outcome.figures());
         if options.keep || !outcome.verdict.breaches.is_empty() {
             std::fs::create_dir_all(&options.logs).expect("a folder for logs");
-            let file = options.logs.join(format!("{form:?}-{seed}.jsonl").to_lowercase());
+            let file = options.logs.join(format!("{name}-{seed}.jsonl"));
             outcome.log.write(BufWriter::new(File::create(&file).expect("a log"))).expect("a log is written");
             println!("  its log: {}", file.display());
         }
-        total.add(form, seed, outcome);
+        tally.add(&name, seed, &Figures::of(&outcome, options.round as f64));
+        if let Some(file) = &options.add_to {
+            tally.keep(file).expect("the figures are written down");
+        }
+        println!("{} after {} s", tally.line(), began.elapsed().as_secs());
+        let named = |breach: Breach| Breach::new(breach.kind, format!("{name}, seed {seed}: {}", breach.words));
+        wrong.extend(outcome.verdict.breaches.into_iter().map(named));
     }
-    println!("{}", total.figures(began.elapsed()));
-    ended(&total.breaches, total.seen > 0 && !total.faults.is_empty())
+    println!("{}", tally.text());
+    ended(&wrong, tally.all.seen > 0 && !tally.all.faults.is_empty())
+}
+
+impl Options {
+    /// Whether all numbers that were asked for are reached, or the time is up.
+    fn are_met(&self, tally: &Tally, elapsed: Duration) -> bool {
+        let counted = self.acts > 0 || self.kills > 0;
+        let seconds = self.seconds.or((!counted).then_some(60)).map_or(Duration::MAX, Duration::from_secs);
+        elapsed >= seconds || (counted && tally.all.acts >= self.acts && tally.all.kills >= self.kills)
+    }
 }
 
 /// One round.
@@ -128,6 +160,7 @@ fn one(options: &Options, form: Form, seed: u64) -> Outcome {
         clients: options.clients as usize,
         accounts: options.accounts as usize,
         every: Duration::from_millis(options.every),
+        tells: true,
     };
     trial.run(stand.as_mut())
 }
@@ -145,59 +178,5 @@ fn ended(breaches: &[Breach], could: bool) -> ExitCode {
             ExitCode::SUCCESS
         }
         false => ExitCode::from(2),
-    }
-}
-
-/// All rounds together.
-#[derive(Default)]
-struct Total {
-    acts: usize,
-    tries: usize,
-    seen: usize,
-    unseen: usize,
-    unopened: usize,
-    entries: usize,
-    faults: BTreeMap<String, usize>,
-    seeds: BTreeMap<String, Vec<u64>>,
-    breaches: Vec<Breach>,
-}
-
-impl Total {
-    fn add(&mut self, form: Form, seed: u64, outcome: Outcome) {
-        self.acts += outcome.acts;
-        self.tries += outcome.log.tries.len();
-        self.seen += outcome.verdict.seen;
-        self.unseen += outcome.verdict.unseen;
-        self.unopened += outcome.verdict.unopened;
-        self.entries += outcome.verdict.entries;
-        outcome.faults.into_iter().for_each(|(kind, count)| *self.faults.entry(kind).or_default() += count);
-        self.seeds.entry(format!("{form:?}").to_lowercase()).or_default().push(seed);
-        let named = |breach: Breach| Breach::new(breach.kind, format!("{form:?}, seed {seed}: {}", breach.words));
-        self.breaches.extend(outcome.verdict.breaches.into_iter().map(named));
-    }
-    fn figures(&self, elapsed: Duration) -> String {
-        let mut text = format!(
-            "ALL: {} acts in {} s, {} tries, {} codes seen or accepted, {} burnt and seen by nobody, {} wrapped and never opened, {} \
-             entries compared\n",
-            self.acts,
-            elapsed.as_secs(),
-            self.tries,
-            self.seen,
-            self.unseen,
-            self.unopened,
-            self.entries
-        );
-        for (kind, count) in &self.faults {
-            text += &format!("  fault  {count:>8}  {kind}\n");
-        }
-        for kind in Kind::ALL {
-            let count = self.breaches.iter().filter(|breach| breach.kind == kind).count();
-            text += &format!("  judged {count:>8}  {}\n", kind.words());
-        }
-        for (form, seeds) in &self.seeds {
-            text +=
-                &format!("  seeds of {form}: {} to {} ({} rounds)\n", seeds[0], seeds[seeds.len() - 1], seeds.len());
-        }
-        text
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::line::Lines;
 use super::snapshot::{Entry, Snapshot};
 use super::{BoxFuture, Change, Found, Get, PutError, Step, Storage, StorageError, Write};
 
@@ -56,7 +57,8 @@ pub struct Counts {
 /// A [`Storage`] with switches over another. Without any switch thrown it passes everything on.
 pub struct Faulty {
     inner: Arc<dyn Storage>,
-    switches: Mutex<Switches>,
+    /// One set of switches for every view of the store.
+    switches: Arc<Mutex<Switches>>,
 }
 
 #[derive(Default)]
@@ -82,7 +84,7 @@ enum Plan {
 impl Faulty {
     /// A layer over `inner`.
     pub fn new(inner: Arc<dyn Storage>) -> Self {
-        Faulty { inner, switches: Mutex::default() }
+        Faulty { inner, switches: Arc::default() }
     }
     /// `get_many`, `list` and the batches of snapshots answer [`StorageError::Failed`].
     pub fn fail_reads(&self, times: Times) {
@@ -272,6 +274,13 @@ impl Storage for Faulty {
             let inner = Arc::clone(&self.inner).snapshot().await?;
             Ok(Box::new(FaultySnapshot { layer: self, inner }) as Box<dyn Snapshot>)
         })
+    }
+    fn lines(&self) -> Option<&Lines> {
+        self.inner.lines()
+    }
+    fn unchecked(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        let inner = Arc::clone(&self.inner).unchecked()?;
+        Some(Arc::new(Faulty { inner, switches: Arc::clone(&self.switches) }))
     }
 }
 

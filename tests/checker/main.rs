@@ -10,6 +10,7 @@ mod support;
 
 mod judging;
 mod made;
+mod tallied;
 mod trial;
 
 use std::fs::File;
@@ -40,7 +41,7 @@ fn seed() -> u64 {
 fn check(stand: &mut dyn Stand, seconds: u64, every: u64) -> Outcome {
     let seconds = env("CHECKER_SECONDS", seconds);
     let (length, every) = (Duration::from_secs(seconds), Duration::from_millis(every));
-    let trial = Trial { seed: seed(), length, clients: 16, accounts: 10, every };
+    let trial = Trial { seed: seed(), length, clients: 16, accounts: 10, every, tells: false };
     let outcome = trial.run(stand);
     println!("{}, seed {}: {}", stand.name(), trial.seed, outcome.figures());
     if let Ok(path) = std::env::var("CHECKER_LOG") {
@@ -58,6 +59,19 @@ fn check(stand: &mut dyn Stand, seconds: u64, every: u64) -> Outcome {
 #[test]
 fn one_node_on_redb_keeps_its_promises_while_it_is_killed() {
     drop(check(&mut Redb::start(seed()), 12, 700));
+}
+
+#[test]
+fn one_node_on_redb_keeps_its_promises_whatever_its_clock_says() {
+    let mut stand = Redb::stepped(seed());
+    let moved = stand.steps_clock();
+    let outcome = check(&mut stand, 10, 500);
+    assert_eq!(moved, outcome.faults.keys().any(|kind| kind.contains("clock")), "{:?}", outcome.faults);
+}
+
+#[test]
+fn one_node_on_redb_keeps_its_promises_while_its_audit_files_disk_fills_up_and_stands_still() {
+    drop(check(&mut Redb::roomed(seed()), 10, 500));
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sparekey::random::SeededRandom;
 use sparekey::storage::faulty::{Counts, Faulty, Outcome, Times};
+use sparekey::storage::line::Lines;
 use sparekey::storage::memory::Memory;
-use sparekey::storage::{Found, Get, PutError, Storage, StorageError, Write};
+use sparekey::storage::{Apart, BoxFuture, Found, Get, PutError, Step, Storage, StorageError, Write};
 
 use crate::backends::conflict;
 
@@ -130,4 +131,64 @@ async fn everything_asked_is_counted() {
     assert_eq!(store.counts(), expected);
     store.reset_counts();
     assert_eq!(store.counts(), Counts::default());
+}
+
+/// A store whose server has a line.
+struct Lined {
+    memory: Arc<Memory>,
+    lines: Arc<Lines>,
+    unchecked: bool,
+}
+
+impl Lined {
+    fn look(&self) -> Result<(), StorageError> {
+        self.lines.check().or_else(|changed| match self.unchecked {
+            true => Ok(()),
+            false => Err(StorageError::Failed(changed.into())),
+        })
+    }
+}
+
+impl Storage for Lined {
+    fn get_many(&self, gets: Vec<Get>) -> BoxFuture<'_, Result<Vec<Found>, StorageError>> {
+        Box::pin(async move {
+            self.look()?;
+            self.memory.get_many(gets).await
+        })
+    }
+    fn put_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), PutError>> {
+        self.memory.put_all(writes)
+    }
+    fn step(self: Arc<Self>) -> Box<dyn Step> {
+        Box::new(Apart(self))
+    }
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StorageError>> {
+        self.memory.list(prefix, after, limit)
+    }
+    fn lines(&self) -> Option<&Lines> {
+        Some(&self.lines)
+    }
+    fn unchecked(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        let (memory, lines) = (Arc::clone(&self.memory), Arc::clone(&self.lines));
+        Some(Arc::new(Lined { memory, lines, unchecked: true }))
+    }
+}
+
+#[tokio::test]
+async fn lines_are_those_of_the_store_beneath_and_the_view_without_them_has_the_same_switches() {
+    let lined = Lined { memory: Arc::default(), lines: Arc::default(), unchecked: false };
+    let layer = Arc::new(Faulty::new(Arc::new(lined)));
+    layer.lines().unwrap().distrust();
+    assert!(layer.get_many(vec![Get::new("a")]).await.is_err(), "nobody has approved of the line");
+    let unchecked = Arc::clone(&layer).unchecked().unwrap();
+    assert!(unchecked.get_many(vec![Get::new("a")]).await.is_ok());
+    layer.fail_reads(Times::Next(1));
+    assert!(unchecked.get_many(vec![Get::new("a")]).await.is_err(), "a switch counts for every view");
+    let (none, _) = self::layer();
+    assert!(none.lines().is_none() && Arc::new(none).unchecked().is_none());
 }

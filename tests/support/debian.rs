@@ -18,7 +18,11 @@ pub fn triple() -> String {
     format!("{}-linux-gnu", std::env::consts::ARCH)
 }
 
-fn unpacked(name: &str, packages: &[&str], needed: &[&str]) -> Result<PathBuf, String> {
+/// The same, or the reason why there is none.
+///
+/// # Errors
+/// If the packages can neither be found nor fetched.
+pub fn unpacked(name: &str, packages: &[&str], needed: &[&str]) -> Result<PathBuf, String> {
     let whole = |root: &Path| needed.iter().all(|file| root.join(file).exists());
     if whole(Path::new("/")) {
         return Ok("/".into());

@@ -217,6 +217,11 @@ impl Server {
     pub fn stop(&mut self) {
         self.end();
     }
+    /// Ends it at once, as `pg_ctl stop -m immediate` does: it recovers when it is started.
+    pub fn stop_at_once(&mut self) {
+        self.signal("QUIT");
+        self.end();
+    }
     /// Makes a standby a primary, and waits until it takes writes.
     pub fn promote(&self) {
         assert_eq!(self.sql("SELECT pg_promote(true, 30)"), "t");

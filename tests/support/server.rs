@@ -1,5 +1,6 @@
 //! The built server as a process of its own: a folder, a port, a configuration file, an embedded store and an audit file.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -34,6 +35,8 @@ pub struct Setup {
     storage: Option<String>,
     log_level: &'static str,
     extra: String,
+    environment: Vec<(&'static str, OsString)>,
+    audit_folder: Option<PathBuf>,
     initialized: bool,
     patience: Duration,
 }
@@ -48,6 +51,8 @@ impl Default for Setup {
             storage: None,
             log_level: "info",
             extra: String::new(),
+            environment: Vec::new(),
+            audit_folder: None,
             initialized: true,
             patience: PATIENCE,
         }
@@ -95,6 +100,16 @@ impl Setup {
         self.patience = patience;
         self
     }
+    /// Variables of its environment beside those of this process.
+    pub fn environment(mut self, variables: Vec<(&'static str, OsString)>) -> Self {
+        self.environment = variables;
+        self
+    }
+    /// The folder of its audit file, if it is not the server's own.
+    pub fn audit_in(mut self, folder: Option<PathBuf>) -> Self {
+        self.audit_folder = folder;
+        self
+    }
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
@@ -111,7 +126,14 @@ impl Setup {
         let address = free_address();
         let mut server = Server {
             child: None,
-            config: Config { seal, storage: self.storage, log_level: self.log_level, extra: self.extra },
+            config: Config {
+                seal,
+                storage: self.storage,
+                log_level: self.log_level,
+                extra: self.extra,
+                environment: self.environment,
+                audit_folder: self.audit_folder,
+            },
             address,
             root_token: String::new(),
             unseal_keys: Vec::new(),
@@ -132,6 +154,8 @@ struct Config {
     storage: Option<String>,
     log_level: &'static str,
     extra: String,
+    environment: Vec<(&'static str, OsString)>,
+    audit_folder: Option<PathBuf>,
 }
 
 /// A running (or stopped) server; ended by its process id when dropped.
@@ -200,7 +224,7 @@ impl Server {
     }
     /// The audit file.
     pub fn audit(&self) -> PathBuf {
-        self.dir.path().join("audit.log")
+        self.config.audit_folder.as_deref().unwrap_or(self.dir.path()).join("audit.log")
     }
     /// Everything it has written to stdout and stderr, over all starts.
     pub fn log(&self) -> String {
@@ -238,6 +262,12 @@ impl Server {
     pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("a running server");
         kill_process(Pid::from_child(child), signal).expect("the signal is delivered");
+    }
+    /// Lets no file of its grow beyond so many bytes, as on a full disk; without a number, as it was. A write beyond fails (EFBIG).
+    pub fn limit(&self, most: Option<u64>) {
+        let child = self.child.as_ref().expect("a running server");
+        let limit = Rlimit { current: most, maximum: getrlimit(Resource::Fsize).maximum };
+        prlimit(Some(Pid::from_child(child)), Resource::Fsize, limit).expect("the limit is set");
     }
     /// Starts it again on the same port and store, and unseals it where it does not unseal itself.
     pub fn restart(&mut self) {
@@ -295,9 +325,11 @@ impl Server {
     fn spawn(&mut self) -> bool {
         let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
-        let child = Command::new(binary())
-            .args(["server", "--config"])
+        // A write beyond a limit shall fail, and its signal not end the process.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh",  "server", "--config"])
             .arg(self.dir.path().join("sparekey.hcl"))
+            .envs(self.config.environment.clone())
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))

@@ -16,6 +16,7 @@ pub mod log;
 pub mod operator;
 pub mod proxy;
 pub mod stand;
+pub mod tally;
 pub mod world;
 
 use std::collections::BTreeMap;
@@ -45,7 +46,12 @@ pub struct Trial {
     pub accounts: usize,
     /// From one fault to the next, at most.
     pub every: Duration,
+    /// Whether to say on standard error how far it is, every so often.
+    pub tells: bool,
 }
+
+/// How often.
+const TELLING: Duration = Duration::from_secs(10);
 
 /// What came of a trial.
 pub struct Outcome {
@@ -129,7 +135,13 @@ impl Trial {
     ) -> Vec<Finding> {
         let accounts: Vec<String> = stage.world.manners().into_keys().collect();
         let mut findings = Vec::new();
+        let (mut broken, mut told) = (0, Duration::ZERO);
         while stage.began.elapsed() < self.length {
+            if self.tells && stage.began.elapsed() >= told + TELLING {
+                told = stage.began.elapsed();
+                let acts = stage.acts.load(Ordering::Relaxed);
+                eprintln!("  {}, seed {}: {} s, {acts} acts, {broken} faults", stand.name(), self.seed, told.as_secs());
+            }
             let pause = self.every.as_millis() as usize;
             let pause = Duration::from_millis((pause / 4 + dice.below(pause)) as u64);
             let left = self.length.saturating_sub(stage.began.elapsed());
@@ -141,6 +153,7 @@ impl Trial {
             let done = stand.fault(dice, &accounts);
             findings.extend(done.findings);
             if let Some(kind) = done.kind {
+                broken += 1;
                 let _ = lines.send(Line::Fault(Fault { at, until: stage.micros(), kind }));
             }
         }

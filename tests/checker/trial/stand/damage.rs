@@ -135,6 +135,7 @@ fn answers(
     let text = text
         .replace(&server.address().to_string(), &address.to_string())
         .replace(&server.store().display().to_string(), &store.display().to_string())
+        .replace(&server.audit().display().to_string(), &folder.join("audit.log").display().to_string())
         .replace(&server.dir().display().to_string(), &folder.display().to_string());
     let config = folder.join("aside.hcl");
     fs::write(&config, text).expect("a configuration");

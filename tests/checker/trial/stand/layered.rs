@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::one_writer::OneWriter;
+use super::peer::Peer;
 use super::{Broken, Stand};
 use crate::inprocess::{Node, Setup};
 use crate::support::corpus::Dice;
@@ -39,6 +40,8 @@ pub struct Layered {
     /// Whether the store carries out a list of writes one by one, so that it may stop in the middle.
     one_by_one: bool,
     proxy: Proxy,
+    /// The other end of a second audit device of both.
+    peer: Peer,
     ticking: Arc<AtomicBool>,
     ticker: Option<JoinHandle<()>>,
     /// Keeps the signal of a file that may not grow from ending this process.
@@ -60,9 +63,11 @@ impl Layered {
             true => Arc::new(OneWriter::new(layer.clone())),
             false => layer.clone(),
         };
+        let peer = Peer::start();
         let start = |number: usize| {
             let node = Some(format!("node-{number}"));
-            Setup { storage: Some(Arc::clone(&shared)), node, ..Setup::default() }.start()
+            let devices = vec![peer.config()];
+            Setup { storage: Some(Arc::clone(&shared)), node, devices, ..Setup::default() }.start()
         };
         let nodes: Vec<Node> = (1..=2).map(start).collect();
         let born = json!({"secret_shares": 1, "secret_threshold": 1});
@@ -87,7 +92,7 @@ impl Layered {
             runtime
         });
         let ticker = Some(ticker);
-        Layered { nodes, root, layer, one_by_one, proxy, ticking, ticker, signals, _folder: folder }
+        Layered { nodes, root, layer, one_by_one, proxy, peer, ticking, ticker, signals, _folder: folder }
     }
     fn door(&self, node: usize, address: std::net::SocketAddr) -> Door {
         let (client, clock) = (Client::new(address), self.nodes[node].clock.clone());
@@ -152,7 +157,7 @@ impl Stand for Layered {
     fn fault(&mut self, dice: &Dice, _: &[String]) -> Broken {
         let times = Times::Next(1 + dice.below(8));
         let pause = Duration::from_millis(5 + dice.below(120) as u64);
-        let kind = match dice.below(if self.signals.is_some() { 20 } else { 18 }) {
+        let kind = match dice.below(if self.signals.is_some() { 21 } else { 19 }) {
             0..=2 => {
                 self.layer.fail_writes(times);
                 "writes of the store fail"
@@ -194,7 +199,11 @@ impl Stand for Layered {
                 let _ = node.run(node.host.tidy(|| true));
                 "swept"
             }
-            18..=19 => {
+            18 => {
+                self.peer.rest(dice);
+                "audit peer reads nothing for a while"
+            }
+            19..=20 => {
                 self.fill_disk(dice);
                 "disk full: no file grows"
             }

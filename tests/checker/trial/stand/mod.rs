@@ -7,6 +7,8 @@ mod one_writer;
 mod peer;
 pub mod postgres;
 pub mod redb;
+mod room;
+mod steps;
 
 use crate::support::corpus::Dice;
 

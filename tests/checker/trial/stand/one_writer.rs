@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use sparekey::storage::line::Lines;
+use sparekey::storage::snapshot::Snapshot;
 use sparekey::storage::{Apart, BoxFuture, Found, Get, PutError, Step, Storage, StorageError, Write};
 use tokio::sync::Mutex;
 
@@ -53,5 +55,11 @@ impl Storage for OneWriter {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<String>, StorageError>> {
         self.inner.list(prefix, after, limit)
+    }
+    fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
+        Arc::clone(&self.inner).snapshot()
+    }
+    fn lines(&self) -> Option<&Lines> {
+        self.inner.lines()
     }
 }

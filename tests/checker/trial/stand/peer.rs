@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
+use sparekey::audit::DeviceConfig;
 use tempfile::TempDir;
+
+use crate::support::corpus::Dice;
 
 /// A peer that listens on a socket of its own.
 pub struct Peer {
@@ -46,8 +49,19 @@ impl Peer {
             path.display()
         )
     }
+    /// The same for a node in this process.
+    pub fn config(&self) -> DeviceConfig {
+        let address = path(&self.folder).display().to_string();
+        let options = [("address".to_owned(), address), ("socket_type".to_owned(), "unix".to_owned())];
+        DeviceConfig::new("socket", "peer", &options.into()).expect("a device")
+    }
+    /// Reads nothing for a while, now and then for longer than a server waits.
+    pub fn rest(&self, dice: &Dice) {
+        let long = if dice.below(4) == 0 { 2_500 } else { 0 };
+        self.pause(Duration::from_millis(long + 100 + dice.below(900) as u64));
+    }
     /// Reads nothing for so long; what was sent meanwhile waits, or the server gives up.
-    pub fn pause(&self, time: Duration) {
+    fn pause(&self, time: Duration) {
         self.paused.store(true, Ordering::Relaxed);
         sleep(time);
         self.paused.store(false, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! Three servers over one PostgreSQL: any of them is killed or stopped, the database is killed, ended, stopped, and cut off from them,
-//! between a COMMIT and its answer too; once its synchronous standby takes over.
+//! between a COMMIT and its answer too; once its synchronous standby takes over. A node's audit file does not grow, another reader of
+//! its audit goes silent, its clock is moved.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::peer::Peer;
+use super::steps::Clock;
 use super::{Broken, Stand};
 use crate::support::corpus::Dice;
 use crate::support::http::Client;
@@ -36,11 +39,20 @@ pub struct Postgres {
     database: postgres::Server,
     /// A synchronous standby, until it is promoted.
     standby: Option<postgres::Server>,
+    /// The other end of a second audit device of the first node.
+    peer: Peer,
+    /// Each node's own clock, where they are moved.
+    clocks: Vec<Clock>,
 }
 
 impl Postgres {
-    /// Starts everything.
+    /// Starts everything; with every fourth seed by clocks that are moved.
     pub fn start(seed: u64) -> Self {
+        let clocks: Vec<Clock> = match seed % 4 {
+            0 => (0..3).filter_map(|_| Clock::new()).collect(),
+            _ => Vec::new(),
+        };
+        let peer = Peer::start();
         let mut database = postgres::Server::new();
         database.start(&[]);
         let mut standby = postgres::Server::standby(&database, STANDBY);
@@ -54,7 +66,9 @@ impl Postgres {
         let block = format!("storage \"postgres\" {{\n  connection_url = \"{url}\"\n}}");
         let setup = |number: usize| {
             let setup = Setup::default().log_level("warn").storage(&block);
-            setup.extra(&format!("node_id = \"node-{number}\"\n"))
+            let peer = if number == 1 { peer.device() } else { String::new() };
+            let setup = setup.environment(clocks.get(number - 1).map(Clock::environment).unwrap_or_default());
+            setup.extra(&format!("node_id = \"node-{number}\"\n{peer}"))
         };
         let first = setup(1).static_seal().start();
         let key = first.dir().join("seal.key");
@@ -66,7 +80,7 @@ impl Postgres {
         others.iter().for_each(|node| node.until("unsealed", |health| health == 200));
         let nodes: Vec<Server> = [first].into_iter().chain(others).collect();
         let proxy = Proxy::before(nodes[2].address(), seed ^ 0x5eed);
-        Postgres { nodes, proxy, between, database, standby: Some(standby) }
+        Postgres { nodes, proxy, between, database, standby: Some(standby), peer, clocks }
     }
     /// The settings of the database that takes writes.
     fn settings(&self) -> &'static [&'static str] {
@@ -85,13 +99,37 @@ impl Postgres {
     }
     fn door(&self, node: usize, address: SocketAddr) -> Door {
         let client = Client::new(address);
-        Door { root: client.token(self.nodes[0].root_token()), client, node, now: Arc::new(now) }
+        let now = self.clocks.get(node).map_or_else(|| Arc::new(now) as _, Clock::now);
+        Door { root: client.token(self.nodes[0].root_token()), client, node, now }
+    }
+    /// One node's clock, or each one's in its own way, shows hours more or less for a while, in which the node may be killed.
+    fn jump(&mut self, node: usize, dice: &Dice) -> &'static str {
+        let all = dice.below(3) == 0;
+        let moved = || self.clocks.iter().enumerate().filter(|(other, _)| all || *other == node);
+        moved().for_each(|(_, clock)| {
+            clock.jump(dice);
+        });
+        let kills = dice.below(3) == 0;
+        if kills {
+            self.nodes[node].kill();
+            self.nodes[node].boot();
+        }
+        sleep(Duration::from_millis(50 + dice.below(1_000) as u64));
+        self.clocks.iter().for_each(Clock::right);
+        match (kills, all) {
+            (true, _) => "node killed (SIGKILL) and started by a clock set by hours",
+            (false, true) => "clocks of all nodes set by hours",
+            (false, false) => "clock of a node set by hours",
+        }
     }
 }
 
 impl Stand for Postgres {
     fn name(&self) -> &'static str {
         "postgres"
+    }
+    fn steps_clock(&self) -> bool {
+        !self.clocks.is_empty()
     }
     fn doors(&self) -> Vec<Door> {
         self.nodes.iter().enumerate().map(|(node, at)| self.door(node, at.address())).collect()
@@ -116,7 +154,10 @@ impl Stand for Postgres {
                 false => "database killed, its standby promoted",
             });
         }
-        Broken::of(match dice.below(24) {
+        if !self.clocks.is_empty() && dice.below(6) == 0 {
+            return Broken::of(self.jump(node, dice));
+        }
+        Broken::of(match dice.below(30) {
             0..=8 => {
                 self.nodes[node].kill();
                 self.nodes[node].boot();
@@ -132,6 +173,22 @@ impl Stand for Postgres {
                 self.database.kill();
                 self.database.start(self.settings());
                 "database killed (SIGKILL)"
+            }
+            24..=25 => {
+                self.database.stop_at_once();
+                self.database.start(self.settings());
+                "database stopped at once (immediate) and started"
+            }
+            26..=27 => {
+                let most = fs::metadata(self.nodes[node].audit()).map_or(0, |meta| meta.len());
+                self.nodes[node].limit(Some(most + dice.below(8192) as u64));
+                sleep(pause);
+                self.nodes[node].limit(None);
+                "disk full for a node: its audit file does not grow"
+            }
+            28 => {
+                self.peer.rest(dice);
+                "audit peer reads nothing for a while"
             }
             14 => {
                 self.database.stop();
