@@ -327,7 +327,9 @@ impl Server {
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
         // A write beyond a limit shall fail, and its signal not end the process.
         let child = Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh",  "server", "--config"])
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(binary())
+            .args(["server", "--config"])
             .arg(self.dir.path().join("sparekey.hcl"))
             .envs(self.config.environment.clone())
             .current_dir(self.dir.path())

@@ -31,10 +31,18 @@ pub struct Vault {
     root_token: String,
     unseal_key: String,
     log_level: &'static str,
+    storage: Option<String>,
     dir: TempDir,
 }
 
 impl Vault {
+    /// A vault that knows of no plugin and writes no line about a request into its log, over this storage block if it is given one.
+    pub fn quiet(storage: Option<String>) -> Self {
+        let mut vault = Self::new();
+        vault.log_level = "warn";
+        vault.storage = storage;
+        vault.initialized()
+    }
     /// A mounted vault that writes no line about a request into its log: for measuring.
     pub fn measured() -> Self {
         let mut vault = Self::new();
@@ -79,7 +87,7 @@ impl Vault {
         }
         let (address, cluster) = (free_address(), free_address());
         let (root_token, unseal_key) = Default::default();
-        Vault { child: None, address, cluster, root_token, unseal_key, log_level: "debug", dir }
+        Vault { child: None, address, cluster, root_token, unseal_key, log_level: "debug", storage: None, dir }
     }
     /// Another node of the cluster of `leader`, with the plugin in its folder, unsealed and standing by.
     pub fn standby_of(leader: &Vault) -> Self {
@@ -128,8 +136,12 @@ impl Vault {
     }
     /// Opens it after a start or a seal.
     pub fn unseal(&self) {
-        self.client().write("sys/unseal", &json!({"key": self.unseal_key})).expect(200);
+        self.open();
         self.until("active", |health| health == 200);
+    }
+    /// Sends the unseal key and does not wait for what comes of it.
+    pub fn open(&self) {
+        self.client().write("sys/unseal", &json!({"key": self.unseal_key})).expect(200);
     }
     /// Ends and starts it once more, from then on with everything it can say in its log.
     pub fn tell_all(&mut self) {
@@ -294,9 +306,13 @@ impl Vault {
     fn configure(&self) {
         let dir = self.dir.path().display();
         let (address, cluster) = (self.address, self.cluster);
+        let raft = format!(
+            "storage \"raft\" {{\n  path = \"{dir}/raft\"\n  node_id = \"{cluster}\"\n  performance_multiplier = 1\n}}"
+        );
+        let storage = self.storage.as_ref().unwrap_or(&raft);
         let text = format!(
             "plugin_directory = \"{dir}/plugins\"\napi_addr = \"http://{address}\"\ncluster_addr = \"https://{cluster}\"\n\
-             storage \"raft\" {{\n  path = \"{dir}/raft\"\n  node_id = \"{cluster}\"\n  performance_multiplier = 1\n}}\n\
+             {storage}\n\
              listener \"tcp\" {{\n  address = \"{address}\"\n  cluster_address = \"{cluster}\"\n  tls_disable = true\n}}\n\
              audit \"file\" \"main\" {{\n  options {{\n    file_path = \"audit.log\"\n  }}\n}}\n"
         );
