@@ -32,6 +32,7 @@ pub mod place;
 mod remote;
 mod start;
 pub mod tail;
+pub mod unknown;
 
 pub use accept::{Accepted, Lost};
 use anchor::{Anchor, AuditMark, Parts};
@@ -166,6 +167,11 @@ impl Anchors {
                 return;
             }
         }
+    }
+
+    /// Whether there is a place for them: without one they only serve who accepts a restore.
+    pub fn is_on(&self) -> bool {
+        self.config.is_on()
     }
 
     /// What is told of them.
