@@ -153,6 +153,7 @@ fn accept(client: &Client, wanted: &Accept, paint: Paint, console: &mut Console)
         let mut all = data;
         all.insert("accounts".to_owned(), Value::Array(found.accounts.into_values().collect()));
         all.insert("missing".to_owned(), json!(found.missing));
+        all.insert("configuration".to_owned(), json!(found.configuration));
         all.insert("unknown_total".to_owned(), json!(found.unknown));
         console.say(&Value::Object(all).to_string());
         return Ok(ExitCode::SUCCESS);
@@ -184,7 +185,7 @@ fn accept(client: &Client, wanted: &Accept, paint: Paint, console: &mut Console)
         found.missing.iter().take(SHOWN).for_each(|name| console.say(&format!("  {}", printable(name))));
         more(found.missing.len(), console);
     }
-    if let Some(Value::Object(lost)) = data.get("configuration") {
+    if let Some(lost) = &found.configuration {
         console.say(&paint.warn(format!(
             "\nThe configuration went back to entry {} of {}: roles and issuers that were withdrawn may be back. Look at config/history.",
             lost["seq"], lost["known_seq"]
@@ -202,6 +203,7 @@ fn accept(client: &Client, wanted: &Accept, paint: Paint, console: &mut Console)
 struct Found {
     accounts: std::collections::BTreeMap<String, Value>,
     missing: std::collections::BTreeSet<String>,
+    configuration: Option<Value>,
     unknown: u64,
 }
 
@@ -211,6 +213,13 @@ impl Found {
         for account in list("accounts") {
             if let Some(name) = account["account"].as_str() {
                 self.accounts.insert(name.to_owned(), account.clone());
+            }
+        }
+        // Another node's file may know more of the configuration than the server does.
+        if let Some(lost) = data.get("configuration").filter(|lost| lost.is_object()) {
+            let known = |lost: &Value| lost["known_seq"].as_u64();
+            if self.configuration.as_ref().is_none_or(|before| known(before) < known(lost)) {
+                self.configuration = Some(lost.clone());
             }
         }
         self.missing.extend(list("missing").iter().filter_map(Value::as_str).map(str::to_owned));

@@ -90,6 +90,8 @@ impl Nodes {
         }
         for (node, scene) in self.scenes.iter().enumerate() {
             eventually("going on", || self.told(node)["quarantine"] == false);
+            // After its database server changed, a node waits a moment for the others' objections.
+            eventually("settled", || !scene.retrieve("team/used", "jane").error().starts_with("line-changed: "));
             for account in ["team/used", "okta/jane@example.com"] {
                 let answer = scene.retrieve(account, "jane").expect(400);
                 assert!(answer.error().starts_with("quarantined: "), "{}", answer.text());

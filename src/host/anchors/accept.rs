@@ -138,7 +138,7 @@ impl Anchors {
             missing,
         };
         Ok(match (verdict, &sighting.account) {
-            (Verdict::Holds | Verdict::Explained, _) => None,
+            (Verdict::Holds | Verdict::Explained | Verdict::Past, _) => None,
             (Verdict::Missing, _) => Some(lost(0, None, true)),
             (Verdict::Back(seq), None) => Some(lost(seq, None, false)),
             (Verdict::Back(_), Some(_)) => {

@@ -248,6 +248,7 @@ impl Anchors {
         if state.restore.floor > last.epoch() {
             // Accepted on another node, which did not know what this one knows.
             let lost = self.lost(engine, &[last], true).await?;
+            evidence::tell_past(&lost);
             return Ok(evidence::sentence(&lost));
         }
         let relation = match &state.epoch {
