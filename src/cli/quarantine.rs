@@ -232,8 +232,12 @@ fn now(data: &Map<String, Value>, console: &mut Console) {
         console.say("Now      compare with the audit files of all nodes, then  sparekey restore accept --reason '…' --audit FILE…");
         return;
     };
-    console.say(&format!("Now      are the audit files of every node here, from {of} to the end? This server compares its own."));
-    console.say("   yes   sparekey restore accept --reason '…' --hold known --audit FILE…    holds the accounts that they name");
+    console.say(&format!(
+        "Now      are the audit files of every node here, from {of} to the end? This server compares its own."
+    ));
+    console.say(
+        "   yes   sparekey restore accept --reason '…' --hold known --audit FILE…    holds the accounts that they name",
+    );
     console.say("   no    sparekey restore accept --reason '…' --hold all                     holds every account with a live set");
 }
 

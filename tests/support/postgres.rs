@@ -196,7 +196,10 @@ impl Server {
     pub fn dump(&self, table: &str) -> PathBuf {
         let file = self.write(&format!("{table}.dump"), b"");
         let (port, wanted) = (self.port.to_string(), format!("--table={table}*"));
-        self.run("pg_dump", &["-h", "127.0.0.1", "-p", &port, "-U", USER, "-Fc", &wanted, "-f", text(&file), "postgres"]);
+        self.run(
+            "pg_dump",
+            &["-h", "127.0.0.1", "-p", &port, "-U", USER, "-Fc", &wanted, "-f", text(&file), "postgres"],
+        );
         file
     }
     /// Puts such a file back over what is there, with `pg_restore`.

@@ -31,6 +31,7 @@ pub(super) async fn of(store: &Arc<dyn Storage>, keyring: &Keyring, made_at: Tim
     barrier_keys.sort_by_key(|key| key.generation);
     let active = barrier_keys.last().ok_or_else(|| local(&"the keyring has no key for it"))?;
     let revision = Revision::new(&OsRandom);
-    let value = seal_value(active, mount_id, keys::RESTORE, &revision, &marked, &OsRandom).map_err(|error| local(&error))?;
+    let value =
+        seal_value(active, mount_id, keys::RESTORE, &revision, &marked, &OsRandom).map_err(|error| local(&error))?;
     Ok(Write { key: keys::RESTORE.to_owned(), expect, change: Change::Put { value, revision } })
 }

@@ -4,11 +4,11 @@
 use serde_json::json;
 
 use crate::domain::name::AccountName;
-use crate::engine::cache::storage_failed;
-use crate::engine::rewrap::walk;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::cache::storage_failed;
 use crate::engine::config_ledger::By;
 use crate::engine::restore::compare::{Sighting, Verdict};
+use crate::engine::rewrap::walk;
 use crate::engine::transact::Plan;
 use crate::engine::{Engine, keys};
 use crate::error::Result;

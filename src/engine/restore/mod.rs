@@ -242,12 +242,8 @@ impl Engine {
             if state.restore.quarantine.is_some() {
                 return Ok(());
             }
-            let quarantine = Quarantine {
-                since: self.clock.now(),
-                node: node.to_owned(),
-                why: why.to_owned(),
-                backup_of: None,
-            };
+            let quarantine =
+                Quarantine { since: self.clock.now(), node: node.to_owned(), why: why.to_owned(), backup_of: None };
             let restore = Restore { quarantine: Some(quarantine), ..state.restore.clone() };
             let detail = json!({"path": "sys/restore", "node": node, "why": why});
             let said = Said { act: "quarantine", detail };
