@@ -94,7 +94,7 @@ fn a_running_server_is_saved_and_comes_back_elsewhere() {
     run(&server, "", &line, &keys(&server, 1)).exits(2).says("1 of 2 unseal keys were given");
     run(&server, "", &line, &format!("{}\n{}", "ab".repeat(33), keys(&server, 1))).exits(2).says("do not open");
     assert!(!store.exists());
-    run(&server, "", &line, &keys(&server, 2)).exits(0).says("restored: ").says("compare with the audit files");
+    run(&server, "", &line, &keys(&server, 2)).exits(0).says("restored: ").says("sparekey restore status");
     assert_eq!(fs::metadata(&store).unwrap().permissions().mode() & 0o777, 0o600);
 
     server.terminate();
@@ -104,10 +104,12 @@ fn a_running_server_is_saved_and_comes_back_elsewhere() {
     assert_eq!(meta["remaining"], 4, "as it was then: the second retrieval is unknown to it");
     let history = server.root().read(&format!("{MOUNT}/history/{ACCOUNT}?verify=true")).expect(200).data();
     assert_eq!(history["verified"], true);
-    // The server knows by its anchor what is missing, and waits for somebody to say that this was meant.
+    // It was restored: it waits for somebody to say what is held. This server's own audit file says what was lost.
     let refused = scene.retrieve("github/team-7", "carol").expect(503);
     assert!(refused.error().starts_with("restore-quarantine: "), "{}", refused.error());
-    server.root().write("sys/restore/accept", &json!({"reason": "the disk was lost"})).expect(200);
+    server.root().write("sys/restore/accept", &json!({"reason": "the disk was lost"})).expect(400);
+    let accepted = server.root().write("sys/restore/accept", &json!({"reason": "the disk was lost", "hold": "known"}));
+    assert_eq!(accepted.expect(200).data()["accounts"][0]["account"], ACCOUNT);
     scene.retrieve(ACCOUNT, "carol").expect(400);
     assert_eq!(scene.retrieve("github/team-7", "carol").expect(200).data()["code"], json!(codes(107, 3)[0]));
 }

@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 use crate::cli::client::{Client, Connection, Failure, Settings, printable};
 use crate::cli::console::Console;
 use crate::cli::paint::Paint;
+use crate::cli::progress::{Progress, rate};
 use crate::engine::restore::compare::Sighting;
-use crate::host::anchors::{anchor::MAX_BYTES, tail};
+use crate::host::anchors::{anchor::MAX_BYTES, tail, unknown::PIECE};
 use crate::process;
 
 /// Acts in one request.
@@ -38,6 +39,8 @@ pub enum Command {
     #[command(after_help = "Examples:
   sparekey restore accept --reason 'disk of node 1 lost, backup of 02:00'
   sparekey restore accept --reason '…' --audit node-2/audit.log.1 --audit node-2/audit.log --anchor node-2/anchor
+  A backup, put back where nothing else is left: hold every account with a live set.
+    sparekey restore accept --reason 'server lost, backup of 02:00' --hold all
 
 Root, or a token whose role has administer. The server compares its own audit files and anchors; give it those of
 the other nodes, the rotated ones too. It may be said again if it stops in the middle.
@@ -61,12 +64,25 @@ pub struct Accept {
     /// An anchor of another node; may be given often
     #[arg(long, value_name = "FILE")]
     anchor: Vec<PathBuf>,
+    /// After a backup was restored: hold only the accounts that went back as far as files and anchors know, because all of them
+    /// from the backup to the end are here (known); or every account with a live set, because they are not (all)
+    #[arg(long, value_enum)]
+    hold: Option<Hold>,
     /// The server's answer as JSON, for programs
     #[arg(long)]
     json: bool,
     /// How to reach the server
     #[command(flatten)]
     connection: Connection,
+}
+
+/// Which accounts are held.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Those that are known to have gone back.
+    Known,
+    /// Every one with a live set.
+    All,
 }
 
 /// Runs the subcommand on this process's console and environment.
@@ -103,7 +119,7 @@ fn status(client: &Client, json: bool, paint: Paint, console: &mut Console) -> R
         console.say(&paint.alarm("A store that was put back waits to be accepted: no code leaves."));
         console.say(&format!("Noticed  {} by {}", text("since"), text("node")));
         console.say(&format!("Because  {}", text("why")));
-        console.say("Now      compare with the audit files of all nodes, then  sparekey restore accept --reason '…' --audit FILE…");
+        now(&data, console);
     } else {
         console.say(&format!("Nothing waits. Epoch {} of {}.", data["epoch"], text("epoch_at")));
         if data.get("anchors") == Some(&Value::Bool(false)) {
@@ -126,12 +142,19 @@ fn accept(client: &Client, wanted: &Accept, paint: Paint, console: &mut Console)
         let body = json!({"reason": wanted.reason, "anchor": String::from_utf8_lossy(&text)});
         found.take(&send(client, "sys/restore/evidence", &body)?);
     }
-    let data = send(client, "sys/restore/accept", &json!({"reason": wanted.reason}))?;
+    if wanted.hold == Some(Hold::All) {
+        hold_all(client, &wanted.reason, &mut found)?;
+    }
+    let hold = wanted.hold.map(|hold| if hold == Hold::All { "all" } else { "known" });
+    let data = send(client, "sys/restore/accept", &json!({"reason": wanted.reason, "hold": hold}))?;
     found.take(&data);
+    found.unknown += data.get("unknown_total").and_then(Value::as_u64).unwrap_or(0);
     if wanted.json {
         let mut all = data;
         all.insert("accounts".to_owned(), Value::Array(found.accounts.into_values().collect()));
         all.insert("missing".to_owned(), json!(found.missing));
+        all.insert("configuration".to_owned(), json!(found.configuration));
+        all.insert("unknown_total".to_owned(), json!(found.unknown));
         console.say(&Value::Object(all).to_string());
         return Ok(ExitCode::SUCCESS);
     }
@@ -151,12 +174,18 @@ fn accept(client: &Client, wanted: &Accept, paint: Paint, console: &mut Console)
         }
         more(held, console);
     }
+    if found.unknown > 0 {
+        console.say(&paint.warn(format!(
+            "\n{} accounts more are held because nobody knows what was acknowledged of them after the backup.",
+            found.unknown
+        )));
+    }
     if !found.missing.is_empty() {
         console.say(&paint.warn(format!("\n{} accounts are missing altogether:", found.missing.len())));
         found.missing.iter().take(SHOWN).for_each(|name| console.say(&format!("  {}", printable(name))));
         more(found.missing.len(), console);
     }
-    if let Some(Value::Object(lost)) = data.get("configuration") {
+    if let Some(lost) = &found.configuration {
         console.say(&paint.warn(format!(
             "\nThe configuration went back to entry {} of {}: roles and issuers that were withdrawn may be back. Look at config/history.",
             lost["seq"], lost["known_seq"]
@@ -174,6 +203,8 @@ fn accept(client: &Client, wanted: &Accept, paint: Paint, console: &mut Console)
 struct Found {
     accounts: std::collections::BTreeMap<String, Value>,
     missing: std::collections::BTreeSet<String>,
+    configuration: Option<Value>,
+    unknown: u64,
 }
 
 impl Found {
@@ -184,8 +215,49 @@ impl Found {
                 self.accounts.insert(name.to_owned(), account.clone());
             }
         }
+        // Another node's file may know more of the configuration than the server does.
+        if let Some(lost) = data.get("configuration").filter(|lost| lost.is_object()) {
+            let known = |lost: &Value| lost["known_seq"].as_u64();
+            if self.configuration.as_ref().is_none_or(|before| known(before) < known(lost)) {
+                self.configuration = Some(lost.clone());
+            }
+        }
         self.missing.extend(list("missing").iter().filter_map(Value::as_str).map(str::to_owned));
     }
+}
+
+/// Says what is to be done about a store that waits.
+fn now(data: &Map<String, Value>, console: &mut Console) {
+    let Some(of) = data.get("backup_of").and_then(Value::as_str).map(printable) else {
+        console.say("Now      compare with the audit files of all nodes, then  sparekey restore accept --reason '…' --audit FILE…");
+        return;
+    };
+    console.say(&format!(
+        "Now      are the audit files of every node here, from {of} to the end? This server compares its own."
+    ));
+    console.say(
+        "   yes   sparekey restore accept --reason '…' --hold known --audit FILE…    holds the accounts that they name",
+    );
+    console.say("   no    sparekey restore accept --reason '…' --hold all                     holds every account with a live set");
+}
+
+/// Holds every account with a live set, some hundred at a time.
+fn hold_all(client: &Client, reason: &str, found: &mut Found) -> Result<(), Failure> {
+    let mut progress = Progress::new(false);
+    let (mut after, mut pieces) = (String::new(), 0u64);
+    loop {
+        let data = send(client, "sys/restore/hold", &json!({"reason": reason, "after": after}))?;
+        found.unknown += data.get("unknown").and_then(Value::as_array).map_or(0, |held| held.len() as u64);
+        pieces += 1;
+        let looked = pieces * PIECE as u64;
+        progress.tell(|time| format!("{} held, {} accounts looked at a second", found.unknown, rate(looked, time)));
+        match data.get("next").and_then(Value::as_str) {
+            Some(next) => next.clone_into(&mut after),
+            None => break,
+        }
+    }
+    progress.end();
+    Ok(())
 }
 
 /// Sends the acts that an audit file acknowledges.

@@ -13,6 +13,7 @@ use crate::cli::offline;
 use crate::cli::progress::{Progress, mebibytes, rate};
 use crate::cli::quarantine;
 use crate::config::{Config, StorageChoice};
+use crate::crypto::keyring::Keyring;
 use crate::process;
 use crate::random::OsRandom;
 use crate::storage::copy::{self, Copied, CopyError};
@@ -20,6 +21,7 @@ use crate::storage::memory::Memory;
 use crate::storage::snapshot::Snapshot;
 use crate::storage::{Change, Expect, Storage, Write};
 
+mod mark;
 mod place;
 
 use place::Place;
@@ -37,8 +39,8 @@ The unseal keys are those of the time of the backup; under a static seal the con
 serves for an older one). An embedded store is built beside its place, verified, and only then put there; what was cut off is
 begun or gone on with by running it again.
 
-What happened after the backup is not in it: codes that were dispensed since would be given out again. So the server gives
-none until you have compared, and said `sparekey restore accept` (docs/restoring.md).
+What happened after the backup is not in it: codes that were dispensed since would be given out again. So the store says that
+it was restored, wherever it is started, and gives none until you have said `sparekey restore accept` (docs/restoring.md).
 
 Exit codes:
   0  the store is restored, or the backup is sound
@@ -106,7 +108,7 @@ pub fn restore(args: &Args, console: &mut Console) -> Result<(), Failure> {
         let records = reader.unlock(&keyring.barrier_keys()).map_err(damaged)?;
         match args.check {
             true => check(records, &header, args.quiet, console).await,
-            false => put(records, &header, &config, args, console).await,
+            false => put(records, &header, &keyring, &config, args, console).await,
         }
     })
 }
@@ -146,6 +148,7 @@ async fn check(
 async fn put(
     records: Records<BufReader<File>>,
     header: &Header,
+    keyring: &Keyring,
     config: &Config,
     args: &Args,
     console: &mut Console,
@@ -156,7 +159,7 @@ async fn put(
     let (copied, place) = match &config.storage {
         StorageChoice::Redb { path } => {
             let place = Place::take(path, args.force).await?;
-            let copied = into(records, place.store.clone(), header, &mut told).await?;
+            let copied = into(records, place.store.clone(), header, keyring, &mut told).await?;
             (copied, place.finish()?)
         }
         choice => {
@@ -166,15 +169,15 @@ async fn put(
                 ));
             }
             let store = offline::storage(choice, true).await?;
-            (into(records, store, header, &mut told).await?, "the store".to_owned())
+            (into(records, store, header, keyring, &mut told).await?, "the store".to_owned())
         }
     };
     progress.end();
     if !args.quiet {
         console.say(&format!("restored: {} records of {} are in {place}", copied.records, header.made_at));
         console.say(
-            "What happened after that time is not known to it: compare with the audit files before you let anybody in \
-             (docs/backup.md, \"Restoring\").",
+            "What happened after that time is not known to it, so it gives no code until you have said what is held: start the \
+             server, then  sparekey restore status",
         );
     }
     Ok(())
@@ -184,12 +187,17 @@ async fn into(
     records: Box<dyn Snapshot>,
     store: Arc<dyn Storage>,
     header: &Header,
+    keyring: &Keyring,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Copied, Failure> {
-    copy::copy(records, store, &header.mount_id, &OsRandom, told).await.map_err(|error| match error {
+    let failed = |error| match error {
         CopyError::Source(error) => Failure::refused(error.to_string()),
         other => Failure::local(other.to_string()),
-    })
+    };
+    let copied = copy::fill(records, store.clone(), &header.mount_id, &OsRandom, told).await.map_err(failed)?;
+    let mark = mark::of(&store, keyring, header.made_at).await?;
+    copy::finish(&store, vec![mark]).await.map_err(failed)?;
+    Ok(copied)
 }
 
 fn show(reader: Reader<BufReader<File>>, console: &mut Console) -> Result<(), Failure> {

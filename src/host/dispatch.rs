@@ -132,6 +132,7 @@ async fn host(visit: &Visit<'_>, place: Place, rest: &str, data: Map<String, Val
         Place::Restore => sys::restore::status(visit, &fields).await,
         Place::RestoreAccept => sys::restore::accept(visit, fields).await,
         Place::RestoreEvidence => sys::restore::evidence(visit, fields).await,
+        Place::RestoreHold => sys::restore::hold(visit, fields).await,
         Place::LookupAccessor => tokens::paths::lookup_accessor(visit, fields).await,
         Place::RevokeAccessor => tokens::paths::revoke_accessor(visit, fields).await,
     }

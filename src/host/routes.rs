@@ -62,6 +62,7 @@ pub enum Place {
     Restore,
     RestoreAccept,
     RestoreEvidence,
+    RestoreHold,
     Doctor,
 }
 
@@ -260,6 +261,14 @@ pub static TABLE: &[Entry] = &[
         Need::Administer,
         false,
         "Hold the accounts that went back before acts from other nodes' files.",
+    ),
+    entry(
+        "sys/restore/hold",
+        Place::RestoreHold,
+        WRITE,
+        Need::Administer,
+        false,
+        "Hold the next accounts with a live set, where nobody knows which went back.",
     ),
     entry(
         "sys/storage/doctor",

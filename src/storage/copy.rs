@@ -95,6 +95,22 @@ pub async fn copy(
     random: &dyn Random,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Copied, CopyError> {
+    let copied = fill(source, Arc::clone(&target), mount_id, random, told).await?;
+    finish(&target, Vec::new()).await?;
+    Ok(copied)
+}
+
+/// The same up to the last step: the copy is whole and verified, and still marked. [`finish`] lets servers start on it.
+///
+/// # Errors
+/// Those of [`copy`].
+pub async fn fill(
+    source: Box<dyn Snapshot>,
+    target: Arc<dyn Storage>,
+    mount_id: &[u8; 16],
+    random: &dyn Random,
+    told: &mut (dyn FnMut(u64) + Send),
+) -> Result<Copied, CopyError> {
     claim(&target, mount_id, random).await?;
     let mut here = Walk::new(source);
     let mut there = Walk::new(Arc::clone(&target).snapshot().await.map_err(CopyError::Target)?);
@@ -145,7 +161,6 @@ pub async fn copy(
     told(digest.count());
     let (records, digest) = (digest.count(), digest.finish());
     verify(&target, records, &digest).await?;
-    release(&target).await?;
     Ok(Copied { records, written, digest })
 }
 
@@ -190,10 +205,15 @@ async fn verify(target: &Arc<dyn Storage>, records: u64, digest: &[u8; 32]) -> R
     }
 }
 
-async fn release(target: &Arc<dyn Storage>) -> Result<(), CopyError> {
+/// Takes the marker off a copy that [`fill`] made, in one commit with `also`: no server starts on it without those.
+///
+/// # Errors
+/// [`CopyError::Busy`], [`CopyError::Write`], [`CopyError::Target`]; the marker is there still.
+pub async fn finish(target: &Arc<dyn Storage>, also: Vec<Write>) -> Result<(), CopyError> {
     let found = target.get_many(vec![Get::new(MARKER)]).await.map_err(CopyError::Target)?;
     let Some(Found::Value(_, revision)) = found.into_iter().next() else { return Err(CopyError::Busy) };
-    put(&**target, vec![Write::delete(MARKER, revision)]).await
+    // Where a store writes one after the other, the marker goes last.
+    put(&**target, also.into_iter().chain([Write::delete(MARKER, revision)]).collect()).await
 }
 
 async fn put(target: &dyn Storage, writes: Vec<Write>) -> Result<(), CopyError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sparekey::random::SeededRandom;
-use sparekey::storage::copy::{Copied, CopyError, MARKER, copy, is_unfinished};
+use sparekey::storage::copy::{Copied, CopyError, MARKER, copy, fill, finish, is_unfinished};
 use sparekey::storage::faulty::{Faulty, Outcome, Times};
 use sparekey::storage::memory::Memory;
 use sparekey::storage::redb::Redb;
@@ -168,4 +168,21 @@ async fn an_answer_that_was_lost_does_not_stop_the_next_try() {
     run(&source, &target).await.unwrap();
     let found = target.get_many(vec![Get::new(MARKER)]).await.unwrap();
     assert_eq!(found, [Found::Absent]);
+}
+
+/// What a restore writes beside the copy goes down with the end of the copy, or neither does.
+#[tokio::test]
+async fn the_last_step_takes_along_what_must_not_be_missing() {
+    let source = filled(10).await;
+    let target: Arc<dyn Storage> = Arc::new(Memory::new());
+    let snapshot = Arc::clone(&source).snapshot().await.unwrap();
+    fill(snapshot, Arc::clone(&target), &MOUNT, &SeededRandom::new(9), &mut |_| {}).await.unwrap();
+    assert!(is_unfinished(&*target).await.unwrap());
+    let mark = |expect| Write { expect, ..Write::create("restore", vec![1], &SeededRandom::new(3)) };
+    let elsewhere = Expect::At(sparekey::storage::Revision([5; 16]));
+    assert!(matches!(finish(&target, vec![mark(elsewhere)]).await, Err(CopyError::Busy)));
+    assert!(is_unfinished(&*target).await.unwrap());
+    finish(&target, vec![mark(Expect::Absent)]).await.unwrap();
+    assert!(!is_unfinished(&*target).await.unwrap());
+    assert_eq!(entries(&target).await.len(), 11);
 }

@@ -5,8 +5,10 @@ mod inprocess;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup;
 mod cluster;
 mod crashes;
+mod database;
 mod line;
 mod matching;
 mod tampering;
@@ -14,12 +16,13 @@ mod yesterday;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::scene::{Scene, codes};
-use support::server::{Server, Setup};
+use support::server::{BINARY, Server, Setup};
 
 /// A server that unseals itself, with its cast and an account with ten codes.
 fn server() -> (Server, Scene) {
@@ -49,13 +52,21 @@ fn put_back(server: &mut Server, store: &[u8]) {
     server.boot();
 }
 
+/// Runs `sparekey restore …` against the server; its exit code, and what it says.
+fn command(server: &Server, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(BINARY);
+    command.arg("restore").args(args).args(["--address", &server.url()]).env("BAO_TOKEN", server.root_token());
+    let done = command.output().expect("it runs");
+    (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
 /// What the server says of restores.
 fn told(server: &Server) -> Value {
     server.root().read("sys/restore").expect(200).data()
 }
 
 /// Waits until what the server says of restores is what `wanted` wants.
-fn until(server: &Server, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+fn until(server: &Server, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let told = told(server);

@@ -155,17 +155,7 @@ fn an_operator_sees_it_and_accepts_it_on_the_command_line() {
     std::fs::write(super::anchor(&server), without).unwrap();
     put_back(&mut server, &store);
 
-    let run = |args: &[&str]| {
-        let done = std::process::Command::new(super::support::server::BINARY)
-            .args(["restore"])
-            .args(args)
-            .args(["--address", &server.url()])
-            .env("BAO_TOKEN", server.root_token())
-            .output()
-            .unwrap();
-        let said = [done.stdout, done.stderr].concat();
-        (done.status.code(), String::from_utf8(said).unwrap())
-    };
+    let run = |args: &[&str]| super::command(&server, args);
     let (code, said) = run(&["status"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("no code leaves") && said.contains("sparekey restore accept"), "{said}");

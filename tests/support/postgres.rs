@@ -192,6 +192,31 @@ impl Server {
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
+    /// Saves `table` and what belongs to it with `pg_dump`; answers the file.
+    pub fn dump(&self, table: &str) -> PathBuf {
+        let file = self.write(&format!("{table}.dump"), b"");
+        let (port, wanted) = (self.port.to_string(), format!("--table={table}*"));
+        self.run(
+            "pg_dump",
+            &["-h", "127.0.0.1", "-p", &port, "-U", USER, "-Fc", &wanted, "-f", text(&file), "postgres"],
+        );
+        file
+    }
+    /// Puts such a file back over what is there, with `pg_restore`.
+    pub fn load(&self, file: &Path) {
+        let port = self.port.to_string();
+        let how = ["--clean", "--if-exists", "--single-transaction", "-d", "postgres", text(file)];
+        self.run("pg_restore", &[&["-h", "127.0.0.1", "-p", &port, "-U", USER][..], &how].concat());
+    }
+    /// Waits until `standby` has all that was written here.
+    pub fn is_followed_by(&self, standby: &Server) {
+        let written = self.sql("SELECT pg_current_wal_lsn()");
+        let patience = Instant::now() + Duration::from_secs(30);
+        while standby.sql(&format!("SELECT pg_last_wal_replay_lsn() >= '{written}'")) != "t" {
+            assert!(Instant::now() < patience, "the standby does not follow");
+            sleep(Duration::from_millis(20));
+        }
+    }
     /// The process id of the server.
     pub fn pid(&self) -> u32 {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).expect("it runs");

@@ -79,16 +79,23 @@ pub enum Verdict {
     Explained,
     /// It does not know the account at all.
     Missing,
+    /// It lost it, an operator accepted the store since, and nothing of it could be held: an account that is missing, or an entry of
+    /// the configuration.
+    Past,
 }
 
 impl Engine {
     /// What the store says of each of `sightings`.
     pub async fn compare(&self, sightings: &[Sighting]) -> Result<Vec<Verdict>> {
         let mut verdicts = Vec::with_capacity(sightings.len());
+        if sightings.is_empty() {
+            return Ok(verdicts);
+        }
+        let accepted_at = self.restore_state().await?.restore.accepted_at;
         for batch in sightings.chunks(BATCH) {
             let records = self.records_of(batch).await?;
             for (sighting, record) in batch.iter().zip(records) {
-                verdicts.push(match (&sighting.account, record) {
+                let verdict = match (&sighting.account, record) {
                     (None, _) => {
                         let get = vec![Get::new(keys::CONFIG_LEDGER)];
                         let found = self.storage.get_many(get).await.map_err(storage_failed)?;
@@ -108,6 +115,12 @@ impl Engine {
                             found => found,
                         }
                     }
+                };
+                // Whoever accepted it has been told what is gone, or asked for no more.
+                let past = accepted_at.is_some_and(|accepted| sighting.at <= accepted);
+                verdicts.push(match (&sighting.account, verdict) {
+                    (_, Verdict::Missing) | (None, Verdict::Back(_)) if past => Verdict::Past,
+                    (_, verdict) => verdict,
                 });
             }
         }

@@ -4,11 +4,13 @@
 use serde_json::json;
 
 use crate::domain::name::AccountName;
-use crate::engine::Engine;
 use crate::engine::attempt::{Attempt, Decision};
+use crate::engine::cache::storage_failed;
 use crate::engine::config_ledger::By;
 use crate::engine::restore::compare::{Sighting, Verdict};
+use crate::engine::rewrap::walk;
 use crate::engine::transact::Plan;
+use crate::engine::{Engine, keys};
 use crate::error::Result;
 
 /// An account that went back.
@@ -34,6 +36,28 @@ impl Engine {
         let plan = Plan { account: &account, also: Vec::new() };
         self.change(plan, |attempt| decide(attempt, sighting, seq, by, reason)).await
     }
+
+    /// Holds `account`, of which nobody knows what was acknowledged, if a set of it is live and not held already.
+    pub async fn hold_unknown(&self, account: &AccountName, by: &By, reason: &str) -> Result<Option<Held>> {
+        let plan = Plan { account, also: Vec::new() };
+        self.change(plan, |attempt| decide_unknown(attempt, by, reason)).await
+    }
+
+    /// The next `limit` accounts whose names come after `after`, in one fixed order; empty: from the beginning.
+    pub async fn accounts_after(&self, after: &str, limit: usize) -> Result<Piece> {
+        let names = walk::next(&*self.storage, keys::ACCOUNTS, after, limit).await.map_err(storage_failed)?;
+        let next = names.last().filter(|_| names.len() >= limit).cloned();
+        Ok(Piece { names: names.iter().map(|name| AccountName::parse(name)).collect::<Result<_, _>>()?, next })
+    }
+}
+
+/// Some accounts, and after which one it goes on, if it does.
+#[derive(Debug)]
+pub struct Piece {
+    /// Their names.
+    pub names: Vec<AccountName>,
+    /// The last of them, if there may be more.
+    pub next: Option<String>,
 }
 
 fn decide(
@@ -47,8 +71,31 @@ fn decide(
     if !attempt.is_known() || known.is_some_and(|setback| setback.explains(sighting.seq, sighting.at)) {
         return Ok(Decision::Keep(None));
     }
-    let known_seq = sighting.seq;
-    let generation = attempt.record.account.set_back((seq, known_seq), sighting.generation, reason, attempt.now);
+    let known = Known { seq, known_seq: sighting.seq, generation: sighting.generation };
+    Ok(Decision::Write(Some(held(attempt, known, by, reason))))
+}
+
+/// Of an account nobody knows what was acknowledged: held if a set of it is live, unless it is held already.
+fn decide_unknown(attempt: &mut Attempt<'_>, by: &By, reason: &str) -> Result<Decision<Option<Held>>> {
+    let account = &attempt.record.account;
+    let free = account.live().is_some_and(|set| account.holds(set).is_none());
+    if !attempt.exists() || !free {
+        return Ok(Decision::Keep(None));
+    }
+    let seq = attempt.record.ledger.seq;
+    Ok(Decision::Write(Some(held(attempt, Known { seq, known_seq: seq, generation: None }, by, reason))))
+}
+
+/// How far the ledger goes, how far it is known to have gone, and the highest generation that was acknowledged.
+struct Known {
+    seq: u64,
+    known_seq: u64,
+    generation: Option<u32>,
+}
+
+fn held(attempt: &mut Attempt<'_>, known: Known, by: &By, reason: &str) -> Held {
+    let Known { seq, known_seq, generation } = known;
+    let generation = attempt.record.account.set_back((seq, known_seq), generation, reason, attempt.now);
     let (actor, request_id, remote) = by.parts();
     let mut entry = attempt.entry("restore", actor, &request_id, remote);
     entry.generation = generation;
@@ -56,5 +103,5 @@ fn decide(
     entry.detail = Some(json!({"seq": seq, "known_seq": known_seq, "held": generation}).to_string());
     let note = attempt.log(entry);
     let account = attempt.name.as_str().to_owned();
-    Ok(Decision::Write(Some(Held { account, seq, known_seq, generation, note })))
+    Held { account, seq, known_seq, generation, note }
 }

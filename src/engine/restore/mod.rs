@@ -25,7 +25,7 @@ pub mod epoch;
 mod hold;
 
 use epoch::Epoch;
-pub use hold::Held;
+pub use hold::{Held, Piece};
 
 /// How often a record is tried again when others write it.
 const TRIES: usize = 16;
@@ -59,6 +59,26 @@ pub struct Quarantine {
     /// By what.
     #[n(2)]
     pub why: String,
+    /// When the backup was made that the store was restored from, if it was: of what was acknowledged later it knows nothing, and
+    /// neither may this machine.
+    #[n(3)]
+    pub backup_of: Option<Timestamp>,
+}
+
+impl Restore {
+    /// The same store, put into place from a backup of `made_at`: nothing leaves it until an operator has said what is held. A
+    /// backup that was made while another one waited is of that one's time.
+    pub fn from_backup(self, made_at: Timestamp, now: Timestamp) -> Restore {
+        let before = self.quarantine.as_ref().and_then(|quarantine| quarantine.backup_of);
+        let backup_of = before.map_or(made_at, |before| before.min(made_at));
+        let quarantine = Quarantine {
+            since: now,
+            node: "sparekey restore".to_owned(),
+            why: format!("it was restored from a backup of {backup_of}; what was acknowledged after that is not in it"),
+            backup_of: Some(backup_of),
+        };
+        Restore { quarantine: Some(quarantine), ..self }
+    }
 }
 
 /// The restore records as they were read.
@@ -222,7 +242,8 @@ impl Engine {
             if state.restore.quarantine.is_some() {
                 return Ok(());
             }
-            let quarantine = Quarantine { since: self.clock.now(), node: node.to_owned(), why: why.to_owned() };
+            let quarantine =
+                Quarantine { since: self.clock.now(), node: node.to_owned(), why: why.to_owned(), backup_of: None };
             let restore = Restore { quarantine: Some(quarantine), ..state.restore.clone() };
             let detail = json!({"path": "sys/restore", "node": node, "why": why});
             let said = Said { act: "quarantine", detail };

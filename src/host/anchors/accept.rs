@@ -40,6 +40,8 @@ pub struct Accepted {
     pub lost: Vec<Lost>,
     /// How many ledgers were compared.
     pub compared: u64,
+    /// How many accounts are held though nothing says that they went back.
+    pub unknown: u64,
     /// What audit says of it.
     pub note: Map<String, Value>,
 }
@@ -87,7 +89,7 @@ impl Anchors {
             lost.extend(self.hold_one(&latest, *verdict, by, reason).await?);
         }
         let epoch = anchors.iter().map(Anchor::epoch).max().unwrap_or(0);
-        Ok(Accepted { epoch, lost, compared: losses.compared, note: Map::new() })
+        Ok(Accepted { epoch, lost, compared: losses.compared, ..Accepted::default() })
     }
 
     /// Ends the quarantine after `accepted` was held: the store goes on as it is, with an epoch above all that was seen.
@@ -96,6 +98,7 @@ impl Anchors {
         let missing = accepted.lost.iter().filter(|lost| lost.missing).count();
         let found = json!({
             "compared": accepted.compared, "went_back": accepted.lost.len() - missing, "missing": missing,
+            "unknown": accepted.unknown,
         });
         for _ in 0..TRIES {
             let audit = self.audit_marks().await;
@@ -135,7 +138,7 @@ impl Anchors {
             missing,
         };
         Ok(match (verdict, &sighting.account) {
-            (Verdict::Holds | Verdict::Explained, _) => None,
+            (Verdict::Holds | Verdict::Explained | Verdict::Past, _) => None,
             (Verdict::Missing, _) => Some(lost(0, None, true)),
             (Verdict::Back(seq), None) => Some(lost(seq, None, false)),
             (Verdict::Back(_), Some(_)) => {

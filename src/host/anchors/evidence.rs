@@ -22,6 +22,9 @@ pub struct Losses {
     pub more: u64,
     /// How many ledgers were compared.
     pub compared: u64,
+    /// What an operator has accepted since, and of which nothing could be held: accounts that are missing, entries of the
+    /// configuration. The first of them, and how many.
+    pub past: (Option<Sighting>, u64),
 }
 
 impl Losses {
@@ -29,6 +32,10 @@ impl Losses {
         let verdicts = engine.compare(&sightings).await?;
         self.compared += sightings.len() as u64;
         let lost = |verdict: &Verdict| matches!(verdict, Verdict::Back(_) | Verdict::Missing);
+        for (sighting, _) in sightings.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Verdict::Past) {
+            self.past.0.get_or_insert_with(|| sighting.clone());
+            self.past.1 += 1;
+        }
         for found in sightings.into_iter().zip(verdicts).filter(|(_, verdict)| lost(verdict)) {
             if self.found.len() < MOST {
                 self.found.push(found);
@@ -74,6 +81,17 @@ impl Anchors {
         drop(receive);
         let read = reading.await.map_err(Error::internal)?;
         read.map_err(|error| Error::unavailable("an audit file cannot be read").with_source(error))
+    }
+}
+
+/// Tells of what is gone by an acceptance, which other nodes could not know.
+pub fn tell_past(losses: &Losses) {
+    if let (Some(first), ledgers) = &losses.past {
+        tracing::warn!(
+            ledgers,
+            first = first.account.as_deref().unwrap_or("the configuration"),
+            "a restore was accepted, and the store lacks accounts or configuration that this node acknowledged before"
+        );
     }
 }
 

@@ -32,6 +32,7 @@ pub mod place;
 mod remote;
 mod start;
 pub mod tail;
+pub mod unknown;
 
 pub use accept::{Accepted, Lost};
 use anchor::{Anchor, AuditMark, Parts};
@@ -168,6 +169,11 @@ impl Anchors {
         }
     }
 
+    /// Whether there is a place for them: without one they only serve who accepts a restore.
+    pub fn is_on(&self) -> bool {
+        self.config.is_on()
+    }
+
     /// What is told of them.
     pub fn told(&self) -> Told {
         let last = self.last();
@@ -242,6 +248,7 @@ impl Anchors {
         if state.restore.floor > last.epoch() {
             // Accepted on another node, which did not know what this one knows.
             let lost = self.lost(engine, &[last], true).await?;
+            evidence::tell_past(&lost);
             return Ok(evidence::sentence(&lost));
         }
         let relation = match &state.epoch {

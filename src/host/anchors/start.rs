@@ -36,6 +36,9 @@ impl Anchors {
         // Once a restore was accepted without this node, all that it knows is compared.
         let whole = own.is_some_and(|own| own.epoch() < state.restore.floor);
         let lost = self.lost(&self.engine, own.map_or(&[], std::slice::from_ref), whole).await?;
+        if whole {
+            evidence::tell_past(&lost);
+        }
         why.extend(evidence::sentence(&lost));
         *self.last() = own.cloned();
         if !why.is_empty() {
