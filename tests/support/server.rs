@@ -30,6 +30,7 @@ pub struct Setup {
     storage: Option<String>,
     log_level: &'static str,
     extra: String,
+    binary: PathBuf,
     initialized: bool,
 }
 
@@ -43,6 +44,7 @@ impl Default for Setup {
             storage: None,
             log_level: "info",
             extra: String::new(),
+            binary: BINARY.into(),
             initialized: true,
         }
     }
@@ -84,6 +86,11 @@ impl Setup {
         self.extra = lines.into();
         self
     }
+    /// Another program than the one of this build.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = path.into();
+        self
+    }
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
@@ -100,7 +107,13 @@ impl Setup {
         let address = free_address();
         let mut server = Server {
             child: None,
-            config: Config { seal, storage: self.storage, log_level: self.log_level, extra: self.extra },
+            config: Config {
+                seal,
+                storage: self.storage,
+                log_level: self.log_level,
+                extra: self.extra,
+                binary: self.binary,
+            },
             address,
             root_token: String::new(),
             unseal_keys: Vec::new(),
@@ -120,6 +133,7 @@ struct Config {
     storage: Option<String>,
     log_level: &'static str,
     extra: String,
+    binary: PathBuf,
 }
 
 /// A running (or stopped) server; ended by its process id when dropped.
@@ -240,6 +254,10 @@ impl Server {
     pub fn reseal(&mut self, block: String) {
         self.config.seal = block;
     }
+    /// Another program from the next start on.
+    pub fn replace_binary(&mut self, path: &Path) {
+        self.config.binary = path.to_owned();
+    }
     /// Starts the process and waits until it answers.
     pub fn boot(&mut self) {
         for _ in 0..5 {
@@ -277,7 +295,7 @@ impl Server {
     fn spawn(&mut self) -> bool {
         let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).expect("a log");
-        let child = Command::new(BINARY)
+        let child = Command::new(&self.config.binary)
             .args(["server", "--config"])
             .arg(self.dir.path().join("sparekey.hcl"))
             .current_dir(self.dir.path())
