@@ -25,7 +25,7 @@ use nodes::Nodes;
 use support::postgres;
 use support::server::BINARY;
 use ways::Missed;
-use work::{Load, Timed};
+use work::{Load, Timed, row};
 
 /// Measures what clients see of an upgrade.
 #[derive(Parser)]
@@ -84,22 +84,13 @@ fn main() {
     let (quiet, during): (Vec<Timed>, Vec<Timed>) = seen.times.iter().partition(|time| time.sent < first);
     println!("{} clients, {} processors, {} nodes replaced", load.clients, processors(), 3 * options.rounds);
     println!("| | requests | a second | p50 ms | p99 ms | longest ms |\n|---|---|---|---|---|---|");
-    row("quiet", quiet, first - began);
-    row("while nodes are replaced", during, replaced.last().map_or(began, |(_, to)| *to) - first);
+    let last = replaced.last().map_or(began, |(_, to)| *to);
+    println!("{}", row("quiet", quiet, first - began));
+    println!("{}", row("while nodes are replaced", during, last - first));
     println!("{} requests were sent more than once: {missed:?}", seen.repeated);
     println!("no request failed, no code left twice, {} ledgers say what the clients saw", seen.acts.len());
 }
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(0, usize::from)
-}
-
-fn row(name: &str, mut times: Vec<Timed>, span: Duration) {
-    times.sort_unstable_by_key(|time| time.took);
-    let at = |part: f64| {
-        let index = (times.len() as f64 * part).ceil() as usize;
-        times.get(index.saturating_sub(1)).map_or(0.0, |time| time.took.as_secs_f64() * 1000.0)
-    };
-    let rate = times.len() as f64 / span.as_secs_f64();
-    println!("| {name} | {} | {rate:.0} | {:.1} | {:.1} | {:.1} |", times.len(), at(0.5), at(0.99), at(1.0));
 }

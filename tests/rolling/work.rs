@@ -37,6 +37,18 @@ pub struct Timed {
     pub took: Duration,
 }
 
+/// The row of a table: how many there were in `span`, how many a second, and how many milliseconds half of them, 99 % of them and the
+/// slowest took.
+pub fn row(name: &str, mut times: Vec<Timed>, span: Duration) -> String {
+    times.sort_unstable_by_key(|time| time.took);
+    let at = |part: f64| {
+        let index = (times.len() as f64 * part).ceil() as usize;
+        times.get(index.saturating_sub(1)).map_or(0.0, |time| time.took.as_secs_f64() * 1000.0)
+    };
+    let rate = times.len() as f64 / span.as_secs_f64();
+    format!("| {name} | {} | {rate:.0} | {:.1} | {:.1} | {:.1} |", times.len(), at(0.5), at(0.99), at(1.0))
+}
+
 /// What all clients saw together.
 #[derive(Default)]
 pub struct Seen {
