@@ -79,11 +79,8 @@ impl Parsed {
 
 /// Reads a configuration record: the format byte, then JSON.
 pub fn from_json<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
-    match bytes.split_first() {
-        Some((&super::record::FORMAT, body)) => serde_json::from_slice(body)
-            .map_err(|error| Error::internal(format!("record {key} does not decode: {error}"))),
-        _ => Err(Error::internal(format!("record {key} has a format this version does not read"))),
-    }
+    let body = super::record::body(key, bytes)?;
+    serde_json::from_slice(body).map_err(|error| Error::internal(format!("record {key} does not decode: {error}")))
 }
 
 /// Bytes of a configuration record.

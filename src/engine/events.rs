@@ -159,17 +159,7 @@ async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> R
         }
         // One account: the event and the account's record go down together.
         [account] => {
-            let plan = Plan { account, also: taken.also(&key) };
-            let first = engine.change(plan, |attempt| {
-                taken.still_stands(attempt)?;
-                if attempt.raw(&key).is_some() || attempt.in_the_way(&key).is_some() {
-                    return Ok(Decision::Keep(None));
-                }
-                let seen = Seen { at: attempt.now, todo: Vec::new() };
-                attempt.after.push(Write::create(&key, record::encode(&seen), attempt.random));
-                Ok(Decision::Write(Some(reach(attempt, &taken)?)))
-            });
-            if let Some(note) = first.await? {
+            if let Some(note) = finish(engine, &key, account, &taken, true).await? {
                 engine.tally(taken.name, Tally::Applied(engine.clock.now())).await;
                 return Ok(note);
             }
@@ -179,7 +169,7 @@ async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> R
             remember(engine, &key, many).await?;
             let mut reached = Vec::new();
             for account in many {
-                if let Some(note) = finish(engine, &key, account, &taken).await? {
+                if let Some(note) = finish(engine, &key, account, &taken, false).await? {
                     let said = |field: &str| note.get(field).map(plain).unwrap_or_default();
                     reached.push(format!("{} {} {}", said("account"), said("seq"), said("head")));
                 }
@@ -206,12 +196,14 @@ async fn remember(engine: &Engine, key: &str, accounts: &[AccountName]) -> Resul
     }
 }
 
-/// Reaches one account of the event and takes it off the list in the same commit.
+/// Reaches one account of the event and takes it off the list in the same commit; if it is the only one, the event need not be written
+/// down before. It may be even so: it named more accounts when it came first.
 async fn finish(
     engine: &Engine,
     key: &str,
     account: &AccountName,
     taken: &Taken<'_>,
+    only: bool,
 ) -> Result<Option<Map<String, Value>>> {
     let plan = Plan { account, also: taken.also(key) };
     engine
@@ -222,7 +214,12 @@ async fn finish(
                 None => attempt.raw(key),
             };
             let Some((revision, bytes)) = stored else {
-                return Err(Error::internal("an event disappeared while it was carried out"));
+                if !only {
+                    return Err(Error::internal("an event disappeared while it was carried out"));
+                }
+                let seen = Seen { at: attempt.now, todo: Vec::new() };
+                attempt.after.push(Write::create(key, record::encode(&seen), attempt.random));
+                return Ok(Decision::Write(Some(reach(attempt, taken)?)));
             };
             let mut seen: Seen = record::decode(key, &bytes)?;
             if !seen.todo.iter().any(|name| name == account.as_str()) {

@@ -46,10 +46,17 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 
 /// Reads a record back. What does not decode is an error, never an empty record.
 pub fn decode<T: for<'b> Decode<'b, ()>>(key: &str, bytes: &[u8]) -> Result<T> {
+    let body = body(key, bytes)?;
+    minicbor::decode(body).map_err(|error| Error::internal(format!("record {key} does not decode: {error}")))
+}
+
+/// What follows the format byte.
+///
+/// # Errors
+/// 500 if it is not the format of this version: one above it is named, whatever comes after it.
+pub fn body<'b>(key: &str, bytes: &'b [u8]) -> Result<&'b [u8]> {
     match bytes.split_first() {
-        Some((&FORMAT, body)) => {
-            minicbor::decode(body).map_err(|error| Error::internal(format!("record {key} does not decode: {error}")))
-        }
+        Some((&FORMAT, body)) => Ok(body),
         Some((newer, _)) if *newer > FORMAT => Err(Error::internal(format!(
             "record {key} has format {newer}, this version reads up to {FORMAT}; start the version that wrote it"
         ))),

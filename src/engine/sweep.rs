@@ -258,14 +258,25 @@ async fn remove(storage: Arc<dyn Storage>, keys: Vec<String>, over: &Over) -> Re
             let Found::Value(bytes, revision) = found else { continue };
             // The account counts where a crash left its tombstone, too.
             if !records.contains_key(name) {
-                let record: record::Record = record::decode(&key, &bytes)?;
+                let record: Option<record::Record> = match record::decode(&key, &bytes) {
+                    Ok(record) => Some(record),
+                    // Its markers stay: what they guard against cannot be seen.
+                    Err(error) => {
+                        tracing::warn!(?error, "markers of burns could not be swept");
+                        None
+                    }
+                };
                 writes.push(Write::check(key, revision));
                 records.insert(name, record);
             }
         }
     }
     for (key, revision, marker) in &asking {
-        let stands = records.get(marker.account.as_str()).is_none_or(|record| burn::stands(&record.account, key));
+        let stands = match records.get(marker.account.as_str()) {
+            None => true,
+            Some(None) => false,
+            Some(Some(record)) => burn::stands(&record.account, key),
+        };
         if stands {
             writes.push(Write::delete(key, *revision));
             gone.push(key.clone());

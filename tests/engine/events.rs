@@ -196,3 +196,23 @@ async fn a_right_event_takes_effect_whatever_the_configuration_says_of_profiles(
     let event = bench.event("new@example.com", bench.now(), json!({}));
     assert_eq!(bench.send_event(&event).await.status, 500, "a 400 would make the sender stop");
 }
+
+/// It was cut off before it reached anybody, and its source tells now of one account where it told of two.
+#[tokio::test]
+async fn an_event_that_was_cut_off_reaches_its_account_though_the_mapping_changed() {
+    let bench = Bench::new().await;
+    bench.store("one", &CODES).await;
+    bench.fine("sources/idp", json!({"subjects": {"email:jane@example.com": ["one", "two"]}})).await;
+    bench.wait(3600);
+    let event = bench.event("jane@example.com", bench.now(), json!({}));
+    bench.store.freeze_after(1);
+    assert!(bench.send_event(&event).await.status >= 500);
+    bench.store.thaw();
+    assert_eq!(bench.act("retrieve/one", json!({})).await.status, 200, "it was not acknowledged");
+    bench.fine("sources/idp", json!({"subjects": {"email:jane@example.com": ["one"]}, "account_template": ""})).await;
+    for _ in 0..2 {
+        assert_eq!(bench.send_event(&event).await.status, 202);
+        assert_eq!(bench.act("retrieve/one", json!({})).await.word(), "ended");
+    }
+    assert_eq!(bench.read("accounts/one").await["enrollment"]["number"], 1);
+}

@@ -31,5 +31,6 @@ mod sweep;
 mod transfer;
 mod turns;
 mod verify;
+mod versions;
 mod vouched;
 mod wrapped;

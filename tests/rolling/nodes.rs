@@ -1,6 +1,7 @@
-//! Three server processes over one PostgreSQL, each with a name of its own and the same seal.
+//! Three server processes over one PostgreSQL, each with a name of its own and the same seal, and how they are replaced.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::scene::Scene;
@@ -14,11 +15,11 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Starts them on the storage block `storage`, with `extra` lines in each configuration.
-    pub fn start(storage: &str, extra: &str) -> Nodes {
+    /// Starts them as `binary` on the storage block `storage`, with `extra` lines in each configuration.
+    pub fn start(binary: &Path, storage: &str, extra: &str) -> Nodes {
         let setup = |number: usize| {
             let setup = Setup::default().log_level("info").storage(storage);
-            setup.extra(&format!("node_id = \"node-{number}\"\n{extra}\n"))
+            setup.binary(binary).extra(&format!("node_id = \"node-{number}\"\n{extra}\n"))
         };
         let first = setup(1).static_seal().start();
         let key = first.dir().join("seal.key");
@@ -35,14 +36,15 @@ impl Nodes {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.servers.iter().map(Server::address).collect()
     }
-    /// Ends each with SIGTERM and starts it again, one after the other, each only when the one before serves; `pause` between.
-    /// Answers when that began and ended.
-    pub fn replace_each(&mut self, pause: Duration) -> (Instant, Instant) {
+    /// Ends each with SIGTERM and starts it again as `binary`, one after the other, each only when the one before serves, and `pause`
+    /// after that. Answers when that began and ended.
+    pub fn replace_each(&mut self, binary: &Path, pause: Duration) -> (Instant, Instant) {
         let began = Instant::now();
         for node in &mut self.servers {
             let address = node.address();
             let status = node.terminate();
             assert!(status.success(), "SIGTERM ended it with {status}:\n{}", node.log());
+            node.replace_binary(binary);
             node.restart();
             assert_eq!(node.address(), address, "it serves where it did before");
             std::thread::sleep(pause);

@@ -73,12 +73,6 @@ pub struct Missed {
     pub unanswered: AtomicUsize,
 }
 
-impl Missed {
-    pub fn of(counter: &AtomicUsize) -> usize {
-        counter.load(Ordering::Relaxed)
-    }
-}
-
 /// Why a try gave no answer.
 enum Gone {
     Refused,

@@ -37,6 +37,18 @@ pub struct Timed {
     pub took: Duration,
 }
 
+/// The row of a table: how many there were in `span`, how many a second, and how many milliseconds half of them, 99 % of them and the
+/// slowest took.
+pub fn row(name: &str, mut times: Vec<Timed>, span: Duration) -> String {
+    times.sort_unstable_by_key(|time| time.took);
+    let at = |part: f64| {
+        let index = (times.len() as f64 * part).ceil() as usize;
+        times.get(index.saturating_sub(1)).map_or(0.0, |time| time.took.as_secs_f64() * 1000.0)
+    };
+    let rate = times.len() as f64 / span.as_secs_f64();
+    format!("| {name} | {} | {rate:.0} | {:.1} | {:.1} | {:.1} |", times.len(), at(0.5), at(0.99), at(1.0))
+}
+
 /// What all clients saw together.
 #[derive(Default)]
 pub struct Seen {
@@ -64,15 +76,25 @@ pub fn prepare(scene: &Scene, root: &Client) {
     scene.store(SHARED, &codes(999, IN_COMMON), 0).expect(200);
 }
 
-/// Lets `count` clients work until `stop`; half of them keep their connections.
-pub fn run(scene: &Scene, token: &str, nodes: &[SocketAddr], count: usize, missed: &Missed, stop: &AtomicBool) -> Seen {
+/// How clients work.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// How many at the same time; half of them keep their connections.
+    pub clients: usize,
+    /// How long each waits before its next request.
+    pub pause: Duration,
+}
+
+/// Lets clients work at `nodes` until `stop`; `token` may read.
+pub fn run(scene: &Scene, token: &str, nodes: &[SocketAddr], load: Load, missed: &Missed, stop: &AtomicBool) -> Seen {
     let seen = Mutex::new(Seen::default());
     std::thread::scope(|scope| {
-        for number in 0..count {
+        for number in 0..load.clients {
             let seen = &seen;
             scope.spawn(move || {
                 let ways = Ways::new(nodes, number, number % 2 == 0, missed);
-                let mut worker = Worker { number, scene, token, ways, seen: Seen::default(), keys: 0 };
+                let mut worker =
+                    Worker { number, scene, token, ways, pause: load.pause, seen: Seen::default(), keys: 0 };
                 // Whatever one of them finds wrong ends the rest.
                 let _ends = Ends(stop);
                 worker.work(stop);
@@ -104,6 +126,7 @@ struct Worker<'a> {
     scene: &'a Scene,
     token: &'a str,
     ways: Ways<'a>,
+    pause: Duration,
     seen: Seen,
     keys: usize,
 }
@@ -227,6 +250,7 @@ impl Worker<'_> {
         answer
     }
     fn ask(&mut self, request: &Request) -> Answer {
+        std::thread::sleep(self.pause);
         let sent = Instant::now();
         let answer = self.ways.send(request).unwrap_or_else(|why| panic!("nobody answers: {why}"));
         self.seen.times.push(Timed { sent, took: sent.elapsed() });

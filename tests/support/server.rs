@@ -37,6 +37,7 @@ pub struct Setup {
     extra: String,
     environment: Vec<(&'static str, OsString)>,
     audit_folder: Option<PathBuf>,
+    binary: PathBuf,
     initialized: bool,
     patience: Duration,
 }
@@ -53,6 +54,7 @@ impl Default for Setup {
             extra: String::new(),
             environment: Vec::new(),
             audit_folder: None,
+            binary: binary(),
             initialized: true,
             patience: PATIENCE,
         }
@@ -110,6 +112,11 @@ impl Setup {
         self.audit_folder = folder;
         self
     }
+    /// Another program than the one of this build.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = path.into();
+        self
+    }
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
@@ -133,6 +140,7 @@ impl Setup {
                 extra: self.extra,
                 environment: self.environment,
                 audit_folder: self.audit_folder,
+                binary: self.binary,
             },
             address,
             root_token: String::new(),
@@ -156,6 +164,7 @@ struct Config {
     extra: String,
     environment: Vec<(&'static str, OsString)>,
     audit_folder: Option<PathBuf>,
+    binary: PathBuf,
 }
 
 /// A running (or stopped) server; ended by its process id when dropped.
@@ -288,6 +297,10 @@ impl Server {
     pub fn reseal(&mut self, block: String) {
         self.config.seal = block;
     }
+    /// Another program from the next start on.
+    pub fn replace_binary(&mut self, path: &Path) {
+        self.config.binary = path.to_owned();
+    }
     /// Starts the process and waits until it answers.
     pub fn boot(&mut self) {
         for _ in 0..5 {
@@ -328,7 +341,7 @@ impl Server {
         // A write beyond a limit shall fail, and its signal not end the process.
         let child = Command::new("sh")
             .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
-            .arg(binary())
+            .arg(&self.config.binary)
             .args(["server", "--config"])
             .arg(self.dir.path().join("sparekey.hcl"))
             .envs(self.config.environment.clone())
