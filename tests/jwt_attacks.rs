@@ -156,3 +156,35 @@ async fn security_events_and_assertions_are_never_taken_for_each_other() {
     let none = make(r#"{"alg":"none","typ":"secevent+jwt"}"#, "https://idp.example.com", &pair);
     assert_eq!(reason(&verifier.verify_event(&none, &issuer, now).await.unwrap_err()), "Algorithm");
 }
+
+#[tokio::test]
+async fn a_token_seen_before_is_judged_as_if_it_were_new() {
+    let (pair, other) = (keys::Pair::p256(), keys::Pair::p256());
+    let issuer = |pair: &keys::Pair| {
+        let record =
+            serde_json::json!({"bound_issuer": "https://idp.example.com", "jwt_validation_pubkeys": [pair.pem()]});
+        let issuer = Issuer::update(None, &mut Fields::new(record.as_object().unwrap().clone())).unwrap();
+        [Arc::new(Compiled::new("idp", &issuer).unwrap())]
+    };
+    let verifier = Verifier::new(Arc::new(NoNetwork), Arc::new(SettableClock::new(Timestamp::from_secs(NOW))));
+    let payload =
+        serde_json::json!({"iss": "https://idp.example.com", "iat": NOW, "aud": "a", "sub": "x", "exp": NOW + 60});
+    let signed = keys::signed(r#"{"alg":"ES256"}"#, &payload.to_string());
+    let text = keys::with_signature(&signed, pair.sign("ES256", signed.as_bytes()));
+    let token = Token::parse(&text).unwrap();
+    let (now, later) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 200));
+    for _ in 0..3 {
+        assert!(verifier.verify(&token, &issuer(&pair), now).await.is_ok());
+    }
+    let said = |outcome: Result<_, Refusal>| reason(&outcome.map(drop).unwrap_err());
+    assert_eq!(said(verifier.verify(&token, &issuer(&pair), later).await), "Expired");
+    assert_eq!(said(verifier.verify(&token, &issuer(&other), now).await), "Signature", "the key was taken back");
+    assert_eq!(said(verifier.verify(&token, &[], now).await), "Issuer", "the role has no such issuer any more");
+    let forged = keys::with_signature(&signed, other.sign("ES256", signed.as_bytes()));
+    let forged = Token::parse(&forged).unwrap();
+    for _ in 0..3 {
+        let outcome = verifier.verify(&forged, &issuer(&pair), now).await;
+        assert_eq!(said(outcome), "Signature", "the same words under another signature");
+    }
+    assert!(verifier.verify(&token, &issuer(&pair), now).await.is_ok());
+}

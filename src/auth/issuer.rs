@@ -5,6 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
+use crate::auth::believed::Believed;
 use crate::auth::jwt::Token;
 use crate::auth::refusal::Refusal;
 use crate::domain::issuer::{Issuer, IssuerKind, MAX_KEYS, Source};
@@ -95,7 +96,7 @@ impl Compiled {
 
     /// Looks among `keys` for one that verifies `token`. Without `jwt_supported_algs` only keys of one family count: RSA before
     /// EC before Ed25519. `kid` is compared, nothing else: a key without one may be any, a token without one may be of any key.
-    pub(super) fn look(&self, keys: &[PublicKey], token: &Token, algorithm: Algorithm) -> Look {
+    pub(super) fn look(&self, keys: &[PublicKey], token: &Token, algorithm: Algorithm, believed: &Believed) -> Look {
         let family = self.algorithms.is_empty().then(|| keys.iter().map(PublicKey::family).min()).flatten();
         let mut look = Look::NoKey;
         for key in
@@ -106,7 +107,7 @@ impl Compiled {
                 (Some(_), Some(_)) => true,
                 _ => false,
             };
-            if key.verify(algorithm, token.signed(), token.signature()) {
+            if believed.verify(key, algorithm, token.signed(), token.signature()) {
                 return Look::Verified;
             }
             look = if named || look == Look::ForgedByName { Look::ForgedByName } else { Look::Forged };

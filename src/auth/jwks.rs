@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, watch};
 
 use crate::auth::Assertion;
+use crate::auth::believed::Believed;
 use crate::auth::claims::Registered;
 use crate::auth::fetch::Fetch;
 use crate::auth::issuer::{Compiled, Look, keys_of};
@@ -46,6 +47,7 @@ pub struct Verifier {
     origins: Mutex<HashMap<Place, Arc<Origin>>>,
     budget: Arc<Semaphore>,
     fetches: Arc<Fetches>,
+    believed: Believed,
 }
 
 /// Fetches that ended.
@@ -95,7 +97,7 @@ impl Verifier {
     /// A verifier that fetches with `fetcher` and tells time by `clock`.
     pub fn new(fetcher: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
         let (budget, fetches) = (Arc::new(Semaphore::new(BUDGET)), Arc::default());
-        Verifier { fetcher, clock, origins: Mutex::default(), budget, fetches }
+        Verifier { fetcher, clock, origins: Mutex::default(), budget, fetches, believed: Believed::default() }
     }
 
     /// What is held of issuers' keys.
@@ -178,7 +180,7 @@ impl Verifier {
             Look::NoKey => Err(Refusal::NoKey { pinned: issuer.is_pem() }),
         };
         match issuer.pinned() {
-            Some(keys) => refused(issuer.look(keys, token, algorithm)),
+            Some(keys) => refused(issuer.look(keys, token, algorithm, &self.believed)),
             None => self.look_at_fetched(token, issuer, algorithm).await.and_then(refused),
         }
     }
@@ -187,7 +189,7 @@ impl Verifier {
         let origin = self.origin(issuer);
         let mut look = None;
         if let Some((keys, at)) = origin.keys(self.clock.now()) {
-            let found = issuer.look(&keys, token, algorithm);
+            let found = issuer.look(&keys, token, algorithm, &self.believed);
             if matches!(found, Look::Verified | Look::ForgedByName) {
                 if self.clock.now().since(at) >= FRESH {
                     self.begin(&origin);
@@ -201,7 +203,7 @@ impl Verifier {
             && tokio::time::timeout(PATIENCE, ended.changed()).await.is_ok()
             && let Some((keys, _)) = origin.keys(self.clock.now())
         {
-            look = Some(issuer.look(&keys, token, algorithm));
+            look = Some(issuer.look(&keys, token, algorithm, &self.believed));
         }
         look.ok_or(Refusal::KeysUnavailable)
     }

@@ -9,6 +9,7 @@ use crate::domain::name::AccountName;
 use crate::domain::role::Capability;
 use crate::domain::time::Timestamp;
 
+mod believed;
 mod claims;
 pub mod fetch;
 pub mod host;

@@ -1,15 +1,19 @@
 //! Public keys of issuers: PEM (RFC 7468) and JWK (RFC 7517, RFC 7518 section 6, RFC 8037), each parsed once into a prepared key
 //! that knows which algorithms it may verify. A private or symmetric key is never one.
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RsaPublicKeyComponents, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 /// The algorithms that an issuer may sign with, by their names in RFC 7518 and RFC 8037.
 pub const ALGORITHMS: [(&str, Algorithm); 9] = [
@@ -60,20 +64,31 @@ impl Family {
     }
 }
 
-/// A public key, checked (point on its curve, modulus of 2048 bits or more), with the algorithms it may verify.
+/// RSA's algorithms (RFC 7518 sections 3.3 and 3.5), each with what verifies it.
+const RSA: [(Algorithm, &RsaParameters); 6] = [
+    (Algorithm::RS256, &RSA_PKCS1_2048_8192_SHA256),
+    (Algorithm::RS384, &RSA_PKCS1_2048_8192_SHA384),
+    (Algorithm::RS512, &RSA_PKCS1_2048_8192_SHA512),
+    (Algorithm::PS256, &RSA_PSS_2048_8192_SHA256),
+    (Algorithm::PS384, &RSA_PSS_2048_8192_SHA384),
+    (Algorithm::PS512, &RSA_PSS_2048_8192_SHA512),
+];
+
+/// A public key, checked (point on its curve, modulus of 2048 bits or more), with the algorithms it may verify, prepared once for
+/// each of them.
 #[derive(Clone)]
 pub struct PublicKey {
     kid: Option<String>,
     family: Family,
-    algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    prepared: Arc<[(Algorithm, ParsedPublicKey)]>,
+    fingerprint: [u8; 32],
 }
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PublicKey")
             .field("kid", &self.kid)
-            .field("algorithms", &self.algorithms)
+            .field("algorithms", &self.prepared.iter().map(|(algorithm, _)| algorithm).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -154,8 +169,9 @@ impl PublicKey {
             _ => return Ok(None),
         };
         if let Some(named) = text("alg")? {
-            key.algorithms.retain(|known| algorithm(named) == Some(*known));
-            if key.algorithms.is_empty() {
+            let named = algorithm(named);
+            key.prepared = key.prepared.iter().filter(|(known, _)| named == Some(*known)).cloned().collect();
+            if key.prepared.is_empty() {
                 return Ok(None);
             }
         }
@@ -173,18 +189,14 @@ impl PublicKey {
         if e.last().is_none_or(|last| last % 2 == 0) || e == [1] {
             return Err("an RSA key with an odd public exponent of 3 or more".into());
         }
-        RsaPublicKeyComponents { n, e }
-            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-            .map_err(|_| "an RSA key that the cryptographic library accepts")?;
-        let algorithms = vec![
-            Algorithm::RS256,
-            Algorithm::RS384,
-            Algorithm::RS512,
-            Algorithm::PS256,
-            Algorithm::PS384,
-            Algorithm::PS512,
-        ];
-        Ok(PublicKey { kid: None, family: Family::Rsa, algorithms, key: DecodingKey::from_rsa_raw_components(n, e) })
+        let prepared = RSA
+            .into_iter()
+            .map(|(algorithm, parameters)| {
+                let parsed = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters);
+                parsed.map(|key| (algorithm, key)).map_err(|_| "an RSA key that the cryptographic library accepts")
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(PublicKey { kid: None, family: Family::Rsa, prepared, fingerprint: fingerprint(&[n, e]) })
     }
 
     fn ec(point: &[u8], crv: Option<&str>) -> Result<Self, String> {
@@ -193,26 +205,16 @@ impl PublicKey {
             97 if crv.is_none_or(|crv| crv == "P-384") => (&ECDSA_P384_SHA384_FIXED, Algorithm::ES384),
             _ => return Err("an uncompressed point of P-256 or P-384".into()),
         };
-        on_curve(curve, point)?;
-        Ok(PublicKey {
-            kid: None,
-            family: Family::Ec,
-            algorithms: vec![algorithm],
-            key: DecodingKey::from_ec_der(point),
-        })
+        let prepared = [(algorithm, on_curve(curve, point)?)].into();
+        Ok(PublicKey { kid: None, family: Family::Ec, prepared, fingerprint: fingerprint(&[point]) })
     }
 
     fn ed(point: &[u8]) -> Result<Self, String> {
         if point.len() != 32 {
             return Err("an Ed25519 key of 32 bytes".into());
         }
-        on_curve(&ED25519, point)?;
-        Ok(PublicKey {
-            kid: None,
-            family: Family::Ed,
-            algorithms: vec![Algorithm::EdDSA],
-            key: DecodingKey::from_ed_der(point),
-        })
+        let prepared = [(Algorithm::EdDSA, on_curve(&ED25519, point)?)].into();
+        Ok(PublicKey { kid: None, family: Family::Ed, prepared, fingerprint: fingerprint(&[point]) })
     }
 
     /// The `kid` of the JWK, if it has one; a PEM has none.
@@ -223,19 +225,36 @@ impl PublicKey {
     pub fn family(&self) -> Family {
         self.family
     }
+    /// SHA-256 over what the key is made of, each number after its length: the same for the same key, however it was written.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
     /// Whether the key may verify `algorithm`.
     pub fn verifies(&self, algorithm: Algorithm) -> bool {
-        self.algorithms.contains(&algorithm)
+        self.of(algorithm).is_some()
     }
     /// Whether `signature` (base64url) is this key's over `signed` under `algorithm` (RFC 7515 section 5.2).
     pub fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &str) -> bool {
-        self.verifies(algorithm)
-            && jsonwebtoken::crypto::verify(signature, signed, &self.key, algorithm).unwrap_or(false)
+        let (Some(key), Ok(signature)) = (self.of(algorithm), URL_SAFE_NO_PAD.decode(signature)) else { return false };
+        key.verify_sig(signed, &signature).is_ok()
     }
+
+    fn of(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        self.prepared.iter().find(|(known, _)| *known == algorithm).map(|(_, key)| key)
+    }
+}
+
+fn fingerprint(numbers: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for number in numbers {
+        hash.update((number.len() as u64).to_be_bytes());
+        hash.update(number);
+    }
+    hash.finalize().into()
 }
 
 const UNREADABLE: &str = "a public key of RSA, P-256, P-384 or Ed25519 in PEM form";
 
-fn on_curve(curve: &'static dyn VerificationAlgorithm, point: &[u8]) -> Result<(), String> {
-    ParsedPublicKey::new(curve, point).map(drop).map_err(|_| "a point that is on its curve".to_owned())
+fn on_curve(curve: &'static dyn VerificationAlgorithm, point: &[u8]) -> Result<ParsedPublicKey, String> {
+    ParsedPublicKey::new(curve, point).map_err(|_| "a point that is on its curve".to_owned())
 }
