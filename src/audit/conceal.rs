@@ -2,10 +2,12 @@
 //! (`hmac-sha256:<hex>`, RFC 2104), as Vault does; codes are left out altogether, since eight digits are found from an HMAC in
 //! minutes by anybody who gets hold of the salt.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use aws_lc_rs::hmac;
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Map, Value};
 
 use super::words;
 
@@ -35,13 +37,47 @@ impl Salt {
         Salt { key: hmac::Key::new(hmac::HMAC_SHA256, salt), hmac_accessor, elide_lists }
     }
     /// `hmac-sha256:<hex>` of `text`.
-    pub fn text(&self, text: &str) -> String {
-        format!("hmac-sha256:{}", hex::encode(hmac::sign(&self.key, text.as_bytes())))
+    pub fn text(&self, text: &str) -> Hashed {
+        let mut shown = [0; HASHED];
+        let (word, hex) = shown.split_at_mut(HASH_WORD.len());
+        word.copy_from_slice(HASH_WORD);
+        // The lengths fit: an HMAC-SHA256 is 32 bytes.
+        let _ = hex::encode_to_slice(hmac::sign(&self.key, text.as_bytes()), hex);
+        Hashed(shown)
     }
     /// An accessor, HMAC'd unless the device says otherwise.
-    pub fn accessor(&self, accessor: &str) -> String {
-        if self.hmac_accessor { self.text(accessor) } else { clear(accessor) }
+    pub fn accessor<'t>(&self, accessor: &'t str) -> Accessor<'t> {
+        if self.hmac_accessor { Accessor::Hashed(self.text(accessor)) } else { Accessor::Clear(clear(accessor)) }
     }
+}
+
+const HASH_WORD: &[u8] = b"hmac-sha256:";
+const HASHED: usize = HASH_WORD.len() + 64;
+
+/// An HMAC as lines show it.
+pub struct Hashed([u8; HASHED]);
+
+impl Hashed {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Serialize for Hashed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// An accessor as a device shows it.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+pub enum Accessor<'t> {
+    /// HMAC'd.
+    Hashed(Hashed),
+    /// In clear.
+    Clear(Cow<'t, str>),
 }
 
 /// One line's worth of concealed values.
@@ -57,69 +93,13 @@ impl<'a> Concealer<'a> {
     }
 
     /// The fields of a request.
-    pub fn request(&self, data: &Map<String, Value>) -> Map<String, Value> {
-        self.map(data, false, 0)
+    pub fn request<'c>(&'c self, data: &'c Map<String, Value>) -> Fields<'c> {
+        Fields { concealer: self, data, answer: false, free_keys: false, depth: 0 }
     }
 
-    /// The fields of an answer.
-    pub fn response(&self, data: &Map<String, Value>) -> Map<String, Value> {
-        match data.get("keys") {
-            Some(Value::Array(keys)) if self.salt.elide_lists && data.len() == 1 => {
-                Map::from_iter([("keys".to_owned(), json!(keys.len()))])
-            }
-            _ => self.map(data, false, 0),
-        }
-    }
-
-    fn map(&self, data: &Map<String, Value>, free_keys: bool, depth: usize) -> Map<String, Value> {
-        let mut out = Map::new();
-        let mut withheld = 0_usize;
-        for (name, value) in data {
-            if words::holds_codes(name) {
-                match name.as_str() {
-                    "code" | "codes" | "key" => drop(out.insert(name.clone(), Value::String(count(value)))),
-                    _ => withheld += 1,
-                }
-            } else if depth >= DEPTH || !self.spend() || !(free_keys || words::known(name)) {
-                withheld += 1;
-            } else {
-                let name = if words::known(name) { name.clone() } else { self.salt.text(name) };
-                let free_keys = free_keys || words::has_free_keys(&name);
-                out.insert(name, self.value(value, free_keys, depth + 1));
-            }
-        }
-        if withheld > 0 {
-            out.insert("withheld_fields".into(), json!(withheld));
-        }
-        out
-    }
-
-    fn value(&self, value: &Value, free_keys: bool, depth: usize) -> Value {
-        match value {
-            Value::Null | Value::Bool(_) => value.clone(),
-            Value::Number(number) if number.as_u64().is_some_and(|number| number <= SMALL) => value.clone(),
-            Value::Number(number) => Value::String(self.salt.text(&number.to_string())),
-            Value::String(text) => Value::String(self.salt.text(text)),
-            Value::Object(map) => Value::Object(self.map(map, free_keys, depth)),
-            Value::Array(list) => self.list(list, free_keys, depth),
-        }
-    }
-
-    fn list(&self, list: &[Value], free_keys: bool, depth: usize) -> Value {
-        let mut out = Vec::new();
-        if depth < DEPTH {
-            for element in list.iter().take(ELEMENTS) {
-                if !self.spend() {
-                    break;
-                }
-                out.push(self.value(element, free_keys, depth + 1));
-            }
-        }
-        let rest = list.len() - out.len();
-        if rest > 0 {
-            out.push(Value::String(format!("{rest} more withheld")));
-        }
-        Value::Array(out)
+    /// The fields of an answer: of those that are null nothing is said.
+    pub fn response<'c>(&'c self, data: &'c Map<String, Value>) -> Fields<'c> {
+        Fields { answer: true, ..self.request(data) }
     }
 
     fn spend(&self) -> bool {
@@ -129,12 +109,105 @@ impl<'a> Concealer<'a> {
     }
 }
 
+/// Fields, concealed while they are written. Written once: what a line may carry is counted down by it.
+#[derive(Clone, Copy)]
+pub struct Fields<'c> {
+    concealer: &'c Concealer<'c>,
+    data: &'c Map<String, Value>,
+    answer: bool,
+    free_keys: bool,
+    depth: usize,
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Fields { concealer, data, answer, free_keys, depth } = *self;
+        let mut out = serializer.serialize_map(None)?;
+        if let (Some(Value::Array(keys)), true, 0) = (data.get("keys"), answer && data.len() == 1, depth)
+            && concealer.salt.elide_lists
+        {
+            out.serialize_entry("keys", &keys.len())?;
+            return out.end();
+        }
+        let mut withheld = 0_usize;
+        for (name, value) in data {
+            if answer && value.is_null() {
+                continue;
+            }
+            if words::holds_codes(name) {
+                match name.as_str() {
+                    "code" | "codes" | "key" => out.serialize_entry(name, &count(value))?,
+                    _ => withheld += 1,
+                }
+            } else if depth >= DEPTH || !concealer.spend() || !(free_keys || words::known(name)) {
+                withheld += 1;
+            } else {
+                let known = words::known(name);
+                let free_keys = free_keys || (known && words::has_free_keys(name));
+                let shown = Shown { fields: Fields { free_keys, depth: depth + 1, ..*self }, name, value };
+                match known {
+                    true => out.serialize_entry(name, &shown)?,
+                    false => out.serialize_entry(&concealer.salt.text(name), &shown)?,
+                }
+            }
+        }
+        if withheld > 0 {
+            out.serialize_entry("withheld_fields", &withheld)?;
+        }
+        out.end()
+    }
+}
+
+/// One value of a field, or one of its list.
+struct Shown<'c> {
+    /// What the field's own fields would be shown as.
+    fields: Fields<'c>,
+    name: &'c str,
+    value: &'c Value,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Shown { fields, name, value } = *self;
+        let salt = fields.concealer.salt;
+        match value {
+            Value::Null | Value::Bool(_) => value.serialize(serializer),
+            Value::Number(number) if number.as_u64().is_some_and(|number| number <= SMALL) => {
+                number.serialize(serializer)
+            }
+            Value::Number(number) => salt.text(&number.to_string()).serialize(serializer),
+            Value::String(text) if !fields.free_keys && words::ours(name, text) => text.serialize(serializer),
+            Value::String(text) => salt.text(text).serialize(serializer),
+            Value::Object(data) => Fields { data, ..fields }.serialize(serializer),
+            Value::Array(list) => {
+                let mut out = serializer.serialize_seq(None)?;
+                let mut shown = 0;
+                for value in list.iter().take(if fields.depth < DEPTH { ELEMENTS } else { 0 }) {
+                    if !fields.concealer.spend() {
+                        break;
+                    }
+                    let fields = Fields { depth: fields.depth + 1, ..fields };
+                    out.serialize_element(&Shown { fields, name, value })?;
+                    shown += 1;
+                }
+                if shown < list.len() {
+                    out.serialize_element(&format_args!("{} more withheld", list.len() - shown))?;
+                }
+                out.end()
+            }
+        }
+    }
+}
+
 /// A text that may stand in clear: bounded, control characters replaced.
-pub fn clear(text: &str) -> String {
+pub fn clear(text: &str) -> Cow<'_, str> {
     bounded(text, CLEAR)
 }
 
-fn bounded(text: &str, limit: usize) -> String {
+fn bounded(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit && !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len().min(limit));
     for character in text.chars() {
         if out.len() >= limit {
@@ -143,64 +216,109 @@ fn bounded(text: &str, limit: usize) -> String {
         }
         out.push(if character.is_control() { char::REPLACEMENT_CHARACTER } else { character });
     }
-    out
+    Cow::Owned(out)
 }
 
 /// The engine's note, in clear: what a disclosure must name, then up to 16 more members of plain values, none that is named
 /// for codes. `reached` names ledger entries, one text each.
-pub fn note(note: &Map<String, Value>) -> Map<String, Value> {
-    let plain = |name: &str, value: &Value| match value {
-        Value::String(text) => Some(Value::String(bounded(text, NOTED))),
-        Value::Array(list) if name == "reached" => {
-            Some(list.iter().filter_map(Value::as_str).take(ELEMENTS).map(clear_entry).collect())
+#[derive(Clone, Copy)]
+pub struct Note<'c>(pub &'c Map<String, Value>);
+
+impl Serialize for Note<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let must = |name: &str| super::entry::DISCLOSURE.contains(&name);
+        let named = || self.0.iter().filter(|(name, _)| !words::holds_codes(name) && name.len() <= 64);
+        let first = named().filter(|(name, _)| must(name));
+        let mut out = serializer.serialize_map(None)?;
+        for (name, value) in first.chain(named().filter(|(name, _)| !must(name)).take(16)) {
+            let name = clear(name);
+            match value {
+                Value::String(text) => out.serialize_entry(&name, &bounded(text, NOTED))?,
+                // Names are bounded where they are parsed.
+                Value::Array(list) if name == "reached" => {
+                    let entries = list.iter().filter_map(Value::as_str).take(ELEMENTS);
+                    out.serialize_entry(&name, &Each(entries.map(|text| bounded(text, NOTED + 128))))?;
+                }
+                Value::Array(list) => {
+                    let numbers = list.iter().filter(|element| element.is_number()).take(ELEMENTS);
+                    out.serialize_entry(&name, &Each(numbers))?;
+                }
+                Value::Object(_) => {}
+                other => out.serialize_entry(&name, other)?,
+            }
         }
-        Value::Array(list) => {
-            Some(Value::Array(list.iter().filter(|element| element.is_number()).take(ELEMENTS).cloned().collect()))
-        }
-        Value::Object(_) => None,
-        other => Some(other.clone()),
-    };
-    let must = |name: &str| super::entry::DISCLOSURE.contains(&name);
-    let named = note.iter().filter(|(name, _)| !words::holds_codes(name) && name.len() <= 64);
-    let (first, more): (Vec<_>, Vec<_>) = named.partition(|(name, _)| must(name));
-    let all = first.into_iter().chain(more.into_iter().take(16));
-    all.filter_map(|(name, value)| Some((clear(name), plain(name, value)?))).collect()
+        out.end()
+    }
 }
 
-/// `account seq head`: names are bounded where they are parsed.
-fn clear_entry(text: &str) -> Value {
-    Value::String(bounded(text, NOTED + 128))
+/// What an iterator yields, as a list.
+struct Each<I>(I);
+
+impl<I: Iterator<Item: Serialize> + Clone> Serialize for Each<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
 }
 
 /// How many codes were left out here.
-fn count(value: &Value) -> String {
-    let number = match value {
+struct Count(usize);
+
+fn count(value: &Value) -> Count {
+    Count(match value {
         Value::Null => 0,
         Value::Array(list) => list.len(),
         Value::Object(map) => map.len(),
         _ => 1,
-    };
-    format!("{number} withheld")
+    })
+}
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{} withheld", self.0))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn concealed(data: Value) -> Value {
         let salt = Salt::new(&[7; 32], true, false);
         let Value::Object(data) = data else { panic!("an object") };
-        Value::Object(Concealer::new(&salt).request(&data))
+        serde_json::to_value(Concealer::new(&salt).request(&data)).unwrap()
     }
 
     #[test]
     fn strings_are_hmacs_and_small_numbers_stay() {
         let salt = Salt::new(&[7; 32], true, false);
         let seen = concealed(json!({"reason": "lost phone", "slot": 3, "single_use": true, "used": [1, 2]}));
-        let wanted = json!({"reason": salt.text("lost phone"), "slot": 3, "single_use": true, "used": [1, 2]});
+        let wanted = json!({"reason": salt.text("lost phone").as_str(), "slot": 3, "single_use": true, "used": [1, 2]});
         assert_eq!(seen, wanted);
-        assert_ne!(salt.text("x"), Salt::new(&[8; 32], true, false).text("x"), "another device, another hash");
-        assert_eq!(concealed(json!({"reason": 12_345_678})), json!({"reason": salt.text("12345678")}));
+        assert_ne!(
+            salt.text("x").as_str(),
+            Salt::new(&[8; 32], true, false).text("x").as_str(),
+            "another device, another hash"
+        );
+        assert_eq!(concealed(json!({"reason": 12_345_678})), json!({"reason": salt.text("12345678").as_str()}));
+    }
+
+    #[test]
+    fn words_of_ours_stand_in_clear_and_empty_answers_are_left_out() {
+        let salt = Salt::new(&[7; 32], true, false);
+        let answer = json!({
+            "sets": [{"slots": [{"slot": 1, "state": "held", "at": null}, {"slot": 2, "state": "other", "by": "jane"}]}],
+            "labels": {"state": "held"}, "owner": "operator", "warnings": ["low"], "owes": null,
+        });
+        let Value::Object(answer) = answer else { panic!("an object") };
+        let slots = json!([{"slot": 1, "state": "held"}, {"slot": 2, "state": salt.text("other").as_str(), "by": salt.text("jane").as_str()}]);
+        let wanted = json!({
+            "sets": [{"slots": slots}], "labels": {"state": salt.text("held").as_str()},
+            "owner": salt.text("operator").as_str(), "warnings": ["low"],
+        });
+        assert_eq!(serde_json::to_value(Concealer::new(&salt).response(&answer)).unwrap(), wanted);
+        assert_eq!(concealed(json!({"owner": null})), json!({"owner": null}), "in a request null means something");
     }
 
     #[test]
@@ -209,7 +327,7 @@ mod tests {
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         let wanted = "hmac-sha256:5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        assert_eq!(Salt::new(&key, true, false).text("what do ya want for nothing?"), wanted);
+        assert_eq!(Salt::new(&key, true, false).text("what do ya want for nothing?").as_str(), wanted);
     }
 
     #[test]
@@ -246,6 +364,6 @@ mod tests {
         let Value::Object(map) = json!({"account": "a", "slot": 1, "code": "x", "superseded": [1, "x"]}) else {
             panic!()
         };
-        assert_eq!(Value::Object(note(&map)), json!({"account": "a", "slot": 1, "superseded": [1]}));
+        assert_eq!(serde_json::to_value(Note(&map)).unwrap(), json!({"account": "a", "slot": 1, "superseded": [1]}));
     }
 }

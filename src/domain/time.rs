@@ -58,7 +58,9 @@ impl fmt::Display for Timestamp {
         let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .map_err(|_| fmt::Error)?
             .to_offset(UtcOffset::UTC);
-        f.write_str(&time.format(&shape).map_err(|_| fmt::Error)?)
+        let mut text = [0; 32];
+        let length = time.format_into(&mut text.as_mut_slice(), &shape).map_err(|_| fmt::Error)?;
+        f.write_str(text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).ok_or(fmt::Error)?)
     }
 }
 
