@@ -1,11 +1,8 @@
 //! The broker: every entry goes to every device, and at least one must have taken it before the request goes on.
 
 use std::collections::BTreeSet;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -15,6 +12,7 @@ use tokio::time::timeout;
 
 use super::conceal::Salt;
 use super::config::{DeviceConfig, Place};
+use super::delivery::{Announced, Faults, Offered};
 use super::devices::{self, Anchor, Birth, Fault, Gauge, Job, Outcome};
 use super::entry::{DISCLOSURE, RequestEntry, ResponseEntry, VoidEntry};
 use super::shape;
@@ -143,6 +141,12 @@ impl Broker {
         self.deliver(Need::Any, |salt, now| shape::request(&entry, salt, now)).await.map_err(Error::internal)
     }
 
+    /// Hands a request's line to every device before it is worked on, and does not wait for their word: for reads, which go on
+    /// whatever the devices say. Their answers wait for [`Announced::recorded`].
+    pub async fn announce(&self, entry: RequestEntry<'_>) -> Announced {
+        Announced::new(self.offer(Need::Any, |salt, now| shape::request(&entry, salt, now)).await)
+    }
+
     /// Records a request that will disclose, before anything is burned for it: a durable device must have written it, so that
     /// no code is spent while the audit is known to be dead.
     ///
@@ -248,8 +252,13 @@ impl Broker {
 
     /// Gives the entry to every device and waits until one whose word counts has taken it.
     async fn deliver(&self, need: Need, render: impl Fn(&Salt, Timestamp) -> Vec<u8>) -> Result<(), Faults> {
+        self.offer(need, render).await.taken().await
+    }
+
+    /// Gives the entry to every device.
+    async fn offer(&self, need: Need, render: impl Fn(&Salt, Timestamp) -> Vec<u8>) -> Offered {
         if self.devices.is_empty() && need == Need::Any {
-            return Ok(());
+            return Offered::Unneeded;
         }
         let now = self.clock.now();
         let mut faults = Faults::default();
@@ -278,17 +287,7 @@ impl Broker {
                 acks.push(ack);
             }
         }
-        match timeout(self.longest_deadline(), first_taken(acks)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(more)) => {
-                faults.0.extend(more);
-                Err(faults)
-            }
-            Err(_) => {
-                faults.0.push(Fault::new("no audit device answered within its deadline"));
-                Err(faults)
-            }
-        }
+        Offered::Waiting { acks, faults, patience: self.longest_deadline() }
     }
 
     fn refuse(&self, faults: Faults) -> Error {
@@ -336,45 +335,6 @@ impl Device {
     fn late(&self) -> Fault {
         Fault::new(format_args!("audit device {} is slower than its deadline", self.config.name()))
     }
-}
-
-/// Why no device took an entry.
-#[derive(Debug, Default)]
-struct Faults(Vec<Fault>);
-
-impl std::fmt::Display for Faults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no audit device that counts is declared");
-        }
-        self.0.iter().enumerate().try_for_each(|(at, fault)| write!(f, "{}{fault}", if at > 0 { "; " } else { "" }))
-    }
-}
-
-impl std::error::Error for Faults {}
-
-/// Waits for the first device that took the entry, or for the refusal of all.
-async fn first_taken(mut acks: Vec<oneshot::Receiver<Outcome>>) -> Result<(), Vec<Fault>> {
-    let mut faults = Vec::new();
-    poll_fn(|context| {
-        let mut taken = false;
-        acks.retain_mut(|ack| match Pin::new(ack).poll(context) {
-            Poll::Pending => true,
-            Poll::Ready(outcome) => {
-                match outcome.unwrap_or_else(|_| Err(Fault::new("the audit is closed"))) {
-                    Ok(()) => taken = true,
-                    Err(fault) => faults.push(fault),
-                }
-                false
-            }
-        });
-        match (taken, acks.is_empty()) {
-            (true, _) => Poll::Ready(Ok(())),
-            (false, true) => Poll::Ready(Err(std::mem::take(&mut faults))),
-            (false, false) => Poll::Pending,
-        }
-    })
-    .await
 }
 
 fn each_once(devices: &[DeviceConfig]) -> Result<()> {

@@ -4,7 +4,8 @@
 //! 2. a foreign namespace is refused, then a sealed host;
 //! 3. the token is looked up, unless the path looks at none, and what the path needs is demanded;
 //! 4. audit records the request, refused or not: one that may disclose, on a durable device. If it cannot, a write goes no
-//!    further (500; one that would disclose, 503), while reads of metadata go on;
+//!    further (500; one that would disclose, 503), while reads of metadata go on. A read's line is handed over now and waited for
+//!    before its answer;
 //! 5. the act: the host's handler, or the engine;
 //! 6. an answer that shall be wrapped is put away for its token;
 //! 7. audit records the answer. Only its receipt opens a disclosure: without one the code is lost, never leaked;
@@ -126,17 +127,18 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
         wrap_ttl: call.wrap_ttl,
         error: sentence.as_deref(),
     };
-    // Nothing is burned while it is known that no durable device will acknowledge.
-    let recorded = match call.verb == Verb::Update && refused.is_none() && discloses(&route, &bearer) {
-        true => open.audit.disclosing_request(request).await,
-        false => open.audit.request(request).await,
+    let mut announced = None;
+    let recorded = match call.verb {
+        // Nothing is burned while it is known that no durable device will acknowledge.
+        Verb::Update if refused.is_none() && discloses(&route, &bearer) => open.audit.disclosing_request(request).await,
+        // Nothing changes by it, and it would go on in any case: its answer waits.
+        Verb::Read | Verb::List | Verb::Help if !route.reads_everything() => {
+            announced = Some(open.audit.announce(request).await);
+            Ok(())
+        }
+        _ => open.audit.request(request).await,
     };
-    if recorded.is_err() {
-        open.metrics.audit_failed(AuditStage::Request);
-    }
-    if let Err(error) = recorded
-        && let Some(refusal) = unrecorded(&route, call.verb, error, &id)
-    {
+    if let Some(refusal) = told(open, &route, call.verb, recorded, &id) {
         return refusal.into();
     }
     let acted = match refused {
@@ -159,7 +161,14 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
         }
     };
     let acted = acted.unwrap_or_else(|refusal| Answer::Refused(refusal).into());
-    conclusion::conclude(open, &route, &call, request, acted).await
+    let answer = conclusion::conclude(open, &route, &call, request, acted).await;
+    // Its line came before the answer's to every device: this waits no longer.
+    if let Some(announced) = announced
+        && let Some(refusal) = told(open, &route, call.verb, announced.recorded().await, &id)
+    {
+        return refusal.into();
+    }
+    answer
 }
 
 /// Seals, which is a request of its own kind: it has no answer that could be recorded.
@@ -230,6 +239,13 @@ async fn admit(
 fn discloses(route: &Route<'_>, bearer: &Bearer) -> bool {
     let unwraps = matches!(bearer, Bearer::Wrapping(waiting) if waiting.holds_code());
     route.discloses().is_some() || (unwraps && route.may_disclose())
+}
+
+/// What becomes of a request, now that audit has recorded it or could not.
+fn told(open: &Unsealed, route: &Route<'_>, verb: Verb, recorded: Result<()>, id: &str) -> Option<Refusal> {
+    let error = recorded.err()?;
+    open.metrics.audit_failed(AuditStage::Request);
+    unrecorded(route, verb, error, id)
 }
 
 /// What becomes of a request that audit could not record: `None` lets it go on.
