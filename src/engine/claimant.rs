@@ -24,6 +24,25 @@ pub struct Claimant {
     identity: Option<HostIdentity>,
 }
 
+impl Engine {
+    /// Keys of the role, the mount's default one if none is named, and of the issuers it named when it was last seen: reading
+    /// them along with the first read saves most callers a second one.
+    pub(super) fn guess(&self, role: Option<&str>) -> Vec<String> {
+        let default = || match self.cache.guess(keys::CONFIG) {
+            Some(Parsed::Settings(settings)) => settings.default_role.clone(),
+            _ => None,
+        };
+        let Some(role) = role.map(str::to_owned).or_else(default) else { return Vec::new() };
+        let key = format!("{}{role}", keys::ROLES);
+        let mut wanted = Vec::new();
+        if let Some(Parsed::Role(role)) = self.cache.guess(&key) {
+            wanted.extend(role.rule.issuers().iter().map(|issuer| format!("{}{issuer}", keys::ISSUERS)));
+        }
+        wanted.push(key);
+        wanted
+    }
+}
+
 impl Claimant {
     /// Reads the assertion of a request; nothing of it is believed yet.
     pub fn new(judged: &Judged<'_>) -> Result<Self> {
@@ -42,19 +61,7 @@ impl Claimant {
 
     /// Records worth reading along with the account: the role and the issuers it named when it was last seen.
     pub fn guess(&self, engine: &Engine) -> Vec<String> {
-        let default = || match engine.cache.guess(keys::CONFIG) {
-            Some(Parsed::Settings(settings)) => settings.default_role.clone(),
-            _ => None,
-        };
-        let named = self.asked_role.clone().or_else(|| self.login.as_ref().map(|(role, _)| role.clone()));
-        let Some(role) = named.or_else(default) else { return Vec::new() };
-        let key = format!("{}{role}", keys::ROLES);
-        let mut wanted = Vec::new();
-        if let Some(Parsed::Role(role)) = engine.cache.guess(&key) {
-            wanted.extend(role.rule.issuers().iter().map(|issuer| format!("{}{issuer}", keys::ISSUERS)));
-        }
-        wanted.push(key);
-        wanted
+        engine.guess(self.asked_role.as_deref().or_else(|| self.login.as_ref().map(|(role, _)| role.as_str())))
     }
 
     /// Key of the claim on the assertion that the request brings, if it brings one: a disclosure reads it along.

@@ -26,9 +26,12 @@ impl Engine {
     /// Judges a login. Every refusal is 400 with Vault's text; 403 where the address is the matter.
     pub async fn login(&self, role: Option<&str>, jwt: &str, remote: Option<IpAddr>) -> Result<Login> {
         let mut snapshot = Snapshot::default();
-        self.load(&mut snapshot, [keys::CONFIG.to_owned()]).await?;
+        let named = role.filter(|role| !role.is_empty());
+        let sound = named.is_none_or(|name| crate::domain::name::record_name("role", name).is_ok());
+        let along = if sound { self.guess(named) } else { Vec::new() };
+        self.load(&mut snapshot, [keys::CONFIG.to_owned()].into_iter().chain(along)).await?;
         let settings = snapshot.settings();
-        let name = role.filter(|role| !role.is_empty()).or(settings.default_role.as_deref());
+        let name = named.or(settings.default_role.as_deref());
         let Some(name) = name else { return Err(Error::invalid("missing role")) };
         // No role has a longer name, and what was sent in its place may be a secret.
         let shown: String = name.chars().take(128).collect();
