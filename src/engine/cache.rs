@@ -170,6 +170,7 @@ impl Snapshot {
             None => storage.get_many(gets).await,
         };
         let found = found.map_err(storage_failed)?;
+        self.found.reserve(names.len());
         for ((key, known), found) in names.into_iter().zip(held).zip(found) {
             let record = match found {
                 Found::Unchanged => known,

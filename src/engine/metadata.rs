@@ -127,12 +127,15 @@ fn show_set(set: &Set, account: &Account, rules: &Profile, now: Timestamp) -> Va
         (Kind::Escrowed, Provider::Confirmed(_)) => Some("confirmed"),
     };
     let slots: Vec<Value> = set.slots.iter().zip(1u32..).map(|(slot, number)| show_slot(slot, number)).collect();
-    json!({
+    let mut shown = json!({
         "generation": set.generation, "kind": set.kind, "status": status, "cause": cause, "stored_at": set.stored_at.to_string(),
         "stored_by": set.stored_by, "bound_at": set.bound_at.to_string(), "ended_at": ended_at, "provider": provider,
         "custody": set.custody, "destroyed": set.is_destroyed(),
-        "failures": set.failures.unwrap_or(0), "slots": slots,
-    })
+        "failures": set.failures.unwrap_or(0),
+    });
+    // Moved in: named above they would be copied one by one.
+    shown["slots"] = Value::Array(slots);
+    shown
 }
 
 fn show_slot(slot: &Slot, number: u32) -> Value {
