@@ -2,7 +2,7 @@
 //!
 //! Reads run where they are called, on the asynchronous runtime's own threads: redb keeps its pages in a cache in this process,
 //! so that the six records of an act take 10 to 20 µs, less than the way to another thread and back alone
-//! (`benches/group_commit.rs` measures both). Readers never wait for the writer: they see the last commit.
+//! (`benches/stages/store.rs` measures both). Readers never wait for the writer: they see the last commit.
 
 use std::any::Any;
 use std::fmt;

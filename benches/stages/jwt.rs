@@ -1,13 +1,9 @@
-//! What the assertion of one request costs: `cargo bench --bench jwt`.
-
-#[path = "../tests/support/keys.rs"]
-mod keys;
+//! What the assertion of one request costs.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use keys::{Pair, signed, with_signature};
+use criterion::Criterion;
 use serde_json::{Value, json};
 use sparekey::auth::fetch::HttpsFetch;
 use sparekey::auth::{Act, Compiled, Token, Verifier, judge};
@@ -15,8 +11,11 @@ use sparekey::clock::SystemClock;
 use sparekey::domain::fields::Fields;
 use sparekey::domain::issuer::Issuer;
 use sparekey::domain::name::AccountName;
+use sparekey::domain::pubkey::{PublicKey, algorithm};
 use sparekey::domain::role::{Capability, Role};
 use sparekey::domain::time::Timestamp;
+
+use crate::keys::{Pair, signed, with_signature};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -24,7 +23,8 @@ fn fields(value: &Value) -> Fields {
     Fields::new(value.as_object().cloned().unwrap_or_default())
 }
 
-fn assertion(bench: &mut Criterion) {
+/// Parsing, verifying, judging.
+pub fn all(bench: &mut Criterion) {
     let verifier = Verifier::new(Arc::new(HttpsFetch::default()), Arc::new(SystemClock));
     let now = Timestamp::from_secs(NOW);
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
@@ -44,7 +44,12 @@ fn assertion(bench: &mut Criterion) {
         let text = with_signature(&signed, pair.sign(alg, signed.as_bytes()));
         let Ok(token) = Token::parse(&text) else { return };
         let issuers = [issuer];
+        let (Ok(key), Some(algorithm)) = (PublicKey::from_pem(&pair.pem()), algorithm(alg)) else { return };
+        let Some((bytes, signature)) = text.rsplit_once('.') else { return };
         bench.bench_function(&format!("jwt/verify {alg}"), |run| {
+            run.iter(|| key.verify(algorithm, black_box(bytes.as_bytes()), signature));
+        });
+        bench.bench_function(&format!("jwt/verify {alg}, seen before"), |run| {
             run.iter(|| runtime.block_on(verifier.verify(black_box(&token), &issuers, now)));
         });
         if alg != "ES256" {
@@ -69,6 +74,3 @@ fn assertion(bench: &mut Criterion) {
         bench.bench_function("jwt/judge", |run| run.iter(|| judge(&rule, "on-call", black_box(&assertion), &act)));
     }
 }
-
-criterion_group!(benches, assertion);
-criterion_main!(benches);

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use serde_json::{Map, Value, json};
 use sparekey::audit::{Broker, DeviceConfig, Replay, RequestEntry, ResponseEntry};
 use sparekey::auth::Caller;
@@ -17,6 +17,12 @@ use sparekey::random::{OsRandom, SeededRandom};
 use sparekey::storage::memory::Memory;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+
+/// All of it.
+pub fn all(criterion: &mut Criterion) {
+    disclosures(criterion);
+    verification(criterion);
+}
 
 struct Place {
     runtime: Runtime,
@@ -128,6 +134,3 @@ fn verification(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, disclosures, verification);
-criterion_main!(benches);

@@ -1,8 +1,8 @@
-//! What the cryptography of one request costs: `cargo bench --bench crypto`.
+//! What the cryptography of one request costs.
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use sparekey::crypto::barrier::{open_value, seal_value};
 use sparekey::crypto::envelope::{Place, open_code, seal_set};
 use sparekey::crypto::keyring::{HashPurpose, Keyring};
@@ -12,6 +12,14 @@ use sparekey::domain::time::Timestamp;
 use sparekey::random::OsRandom;
 use sparekey::storage::Revision;
 use zeroize::Zeroizing;
+
+/// All of it.
+pub fn all(bench: &mut Criterion) {
+    envelope(bench);
+    macs(bench);
+    barrier(bench);
+    sealing(bench);
+}
 
 const PLACE: Place = Place { account_id: &[1; 16], set_id: &[2; 16], generation: 3 };
 
@@ -76,6 +84,3 @@ fn sealing(bench: &mut Criterion) {
     bench.bench_function("signing/sign", |run| run.iter(|| signing.sign(black_box(&[7; 64]))));
     bench.bench_function("signing/verify", |run| run.iter(|| verify(&public, black_box(&[7; 64]), &signature)));
 }
-
-criterion_group!(benches, envelope, macs, barrier, sealing);
-criterion_main!(benches);

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput};
 use sparekey::random::SeededRandom;
 use sparekey::storage::redb::Redb;
 use sparekey::storage::{Found, Get, Revision, Storage, Write};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+
+/// All of it.
+pub fn all(criterion: &mut Criterion) {
+    writes(criterion);
+    reads(criterion);
+}
 
 /// About what an account's record takes.
 const RECORD: usize = 4096;
@@ -64,6 +70,7 @@ async fn write(place: &Place, writers: usize, rounds: u64) -> Duration {
 fn writes(criterion: &mut Criterion) {
     let place = place();
     let mut group = criterion.benchmark_group("put_all");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
     for writers in [1, 64] {
         group.throughput(Throughput::Elements(writers as u64));
         let before = place.store.commits();
@@ -86,6 +93,7 @@ fn reads(criterion: &mut Criterion) {
     let found = place.runtime.block_on(place.store.get_many(gets())).expect("a read");
     assert!(found.iter().all(|found| matches!(found, Found::Value(value, _) if value.len() == RECORD)));
     let mut group = criterion.benchmark_group("read");
+    group.sample_size(10);
     group.bench_function("get_many of 6", |bencher| {
         let read = |gets| place.runtime.block_on(place.store.get_many(gets)).expect("a read");
         bencher.iter_batched(gets, read, BatchSize::SmallInput);
@@ -103,10 +111,3 @@ fn reads(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group! {
-    name = group_commit;
-    config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(3));
-    targets = writes, reads
-}
-criterion_main!(group_commit);

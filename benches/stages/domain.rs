@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion};
 use minicbor::bytes::ByteArray;
 use sparekey::crypto::envelope::{Place, seal_set};
 use sparekey::crypto::keyring::Keyring;
@@ -44,7 +44,7 @@ fn entry(act: &str) -> Entry {
 }
 
 /// An account with one set of ten codes and a full recent ledger.
-fn record(keyring: &Keyring, random: &SeededRandom) -> Record {
+pub fn record(keyring: &Keyring, random: &SeededRandom) -> Record {
     let codes: Vec<CodeText> = (0..10).map(|n| CodeText::new(Zeroizing::new(format!("abcde-{n:05}")))).collect();
     let mut account = Account::stub([1; 16], NOW);
     account.profile = Profile::ESCROWED.to_owned();
@@ -88,7 +88,8 @@ fn handout() -> Handout {
     }
 }
 
-fn benches(criterion: &mut Criterion) {
+/// All of it.
+pub fn all(criterion: &mut Criterion) {
     let random = SeededRandom::new(1);
     let keyring = Keyring::generate(NOW, &random);
     let profile = Profile::default();
@@ -122,6 +123,3 @@ fn benches(criterion: &mut Criterion) {
         );
     });
 }
-
-criterion_group!(domain, benches);
-criterion_main!(domain);
