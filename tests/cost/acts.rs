@@ -71,13 +71,13 @@ fn a_retrieval_by_jwt_is_one_read_one_commit_and_one_fsync() {
         })
         .collect();
     Ceiling {
-        allocations: 790,
-        allocated: 155_000,
+        allocations: 685,
+        allocated: 151_000,
         reads: 1,
         writes: 1,
         read: 4000,
         written: 4350,
-        audit: 2000,
+        audit: 2050,
         commits: 1,
         fsyncs: 1,
     }
@@ -93,13 +93,13 @@ fn a_metadata_read_writes_nothing_and_waits_for_no_fsync() {
     let request = place.request("GET", &path, Some(&place.root_token), None);
     let used = place.measure(&vec![request; REQUESTS]);
     Ceiling {
-        allocations: 850,
-        allocated: 95_000,
+        allocations: 330,
+        allocated: 54_000,
         reads: 2,
         writes: 0,
         read: 2000,
         written: 0,
-        audit: 5250,
+        audit: 3200,
         commits: 0,
         fsyncs: 0,
     }
@@ -107,7 +107,7 @@ fn a_metadata_read_writes_nothing_and_waits_for_no_fsync() {
 }
 
 #[test]
-fn a_login_is_one_write_of_a_token() {
+fn a_login_is_one_read_and_one_write_of_a_token() {
     let _alone = alone();
     let place = Place::new();
     let requests: Vec<_> = (0..REQUESTS)
@@ -117,9 +117,9 @@ fn a_login_is_one_write_of_a_token() {
         })
         .collect();
     Ceiling {
-        allocations: 600,
-        allocated: 98_000,
-        reads: 3,
+        allocations: 510,
+        allocated: 97_000,
+        reads: 1,
         writes: 1,
         read: 100,
         written: 520,
@@ -145,8 +145,8 @@ fn a_presented_code_is_one_read_and_one_commit() {
         }
     }
     Ceiling {
-        allocations: 750,
-        allocated: 125_000,
+        allocations: 620,
+        allocated: 119_000,
         reads: 2,
         writes: 1,
         read: 1850,
@@ -170,7 +170,7 @@ fn an_import_is_one_read_and_one_commit() {
         })
         .collect();
     Ceiling {
-        allocations: 830,
+        allocations: 750,
         allocated: 125_000,
         reads: 1,
         writes: 1,
