@@ -6,8 +6,8 @@ use crate::domain::role::{Capability, Role};
 use crate::engine::request::{Operation, Response};
 use crate::engine::schema::{self, Field};
 use crate::engine::{
-    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, report, restore, retrieve, revoke,
-    rewrap, rotation, sources, store, transfer, verify,
+    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, report, restore, retrieve,
+    revoke, rewrap, rotation, sources, store, transfer, verify,
 };
 use crate::error::Result;
 use crate::sources::Source;

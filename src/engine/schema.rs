@@ -85,7 +85,11 @@ pub const REWRAP: &[Field] = &[
 pub const RESTORE: &[Field] = &[
     required("reason", Text, "Why; it stays in the history of every account that is held."),
     required("hold", Text, "known: the accounts that are named; all: every one with a live set."),
-    field("accounts", List, "With known: every account that was acted on since the state that came back, at most 1000."),
+    field(
+        "accounts",
+        List,
+        "With known: every account that was acted on since the state that came back, at most 1000.",
+    ),
 ];
 /// `history/:account` and `config/history`.
 pub const HISTORY: &[Field] = &[

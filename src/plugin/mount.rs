@@ -49,7 +49,13 @@ impl Mount {
             Some(before) => before.storage.again(host.storage),
             None => HostStorage::new(host.storage),
         };
-        Mount { uuid, storage, identities: Arc::new(HostIdentities::new(host.view)), anchors: anchors::folder(), opened: Mutex::default() }
+        Mount {
+            uuid,
+            storage,
+            identities: Arc::new(HostIdentities::new(host.view)),
+            anchors: anchors::folder(),
+            opened: Mutex::default(),
+        }
     }
     /// Whether only another node may write: updates must go there before anything is read here.
     pub fn is_read_only(&self) -> bool {

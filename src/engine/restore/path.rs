@@ -36,7 +36,10 @@ pub async fn read(engine: &Engine, _call: Call) -> Result<Response> {
     put("anchors", json!(watched));
     let mut response = Response::data(data);
     if !watched {
-        response.warnings.push("no anchor is kept outside this storage: one that is put back to an earlier state goes unnoticed".to_owned());
+        response.warnings.push(
+            "no anchor is kept outside this storage: one that is put back to an earlier state goes unnoticed"
+                .to_owned(),
+        );
     }
     Ok(response)
 }
@@ -59,7 +62,10 @@ pub async fn accept(engine: &Engine, call: Call) -> Result<Response> {
     };
     let names = fields.list("accounts")?.value().unwrap_or_default();
     if names.len() > MOST {
-        return Err(Error::field("accounts", format_args!("at most {MOST} at once: send the others before with hold=known")));
+        return Err(Error::field(
+            "accounts",
+            format_args!("at most {MOST} at once: send the others before with hold=known"),
+        ));
     }
     let names = names.iter().map(|name| AccountName::parse(name)).collect::<Result<Vec<_>, _>>()?;
     fields.refuse_unknown()?;
