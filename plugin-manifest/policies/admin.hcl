@@ -25,6 +25,10 @@ path "backup-codes/config/keys/rewrap" {
   capabilities = ["read", "update"]
 }
 
+path "backup-codes/config/restore" {
+  capabilities = ["read", "update"]
+}
+
 path "backup-codes/issuers/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
 }

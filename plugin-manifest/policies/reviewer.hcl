@@ -20,6 +20,10 @@ path "backup-codes/config/keys/rewrap" {
   capabilities = ["read"]
 }
 
+path "backup-codes/config/restore" {
+  capabilities = ["read"]
+}
+
 path "backup-codes/issuers/*" {
   capabilities = ["read", "list"]
 }

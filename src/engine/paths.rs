@@ -6,8 +6,8 @@ use crate::domain::role::{Capability, Role};
 use crate::engine::request::{Operation, Response};
 use crate::engine::schema::{self, Field};
 use crate::engine::{
-    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, report, retrieve, revoke,
-    rewrap, rotation, sources, store, transfer, verify,
+    Call, Engine, accounts, check, configuration, confirm, enroll, events, history, outcome, report, restore, retrieve,
+    revoke, rewrap, rotation, sources, store, transfer, verify,
 };
 use crate::error::Result;
 use crate::sources::Source;
@@ -152,7 +152,7 @@ const REPORTS: [Path; 3] = [
     report!("report/access", schema::ACCESS, "Who could retrieve codes, who did, when reviewed.", report::access::read),
 ];
 
-const REST: [Path; 18] = [
+const REST: [Path; 19] = [
     Path {
         prefix: "config",
         variable: Variable::None,
@@ -199,6 +199,21 @@ const REST: [Path; 18] = [
         operations: &[
             op!(Read, Need::Configure, schema::NONE, "Says how far it has come.", rewrap::read),
             op!(Update, Need::Configure, schema::REWRAP, "Begins it or goes on with it, or stops it.", rewrap::update),
+        ],
+    },
+    Path {
+        prefix: "config/restore",
+        variable: Variable::None,
+        about: "A storage that was put back to an earlier state: whether that waits to be accepted.",
+        operations: &[
+            op!(Read, Need::Configure, schema::NONE, "Says whether one waits, and why.", restore::path::read),
+            op!(
+                Update,
+                Need::Configure,
+                schema::RESTORE,
+                "Mounted: accepts it, and holds what may have gone back. A server does that by sys/restore/accept.",
+                restore::path::accept
+            ),
         ],
     },
     Path {

@@ -81,6 +81,16 @@ pub const REWRAP: &[Field] = &[
     field("batch", Integer, "So many records are looked at in one go [256, at most 10000]."),
     field("stop", Boolean, "true: stop; the next call without it goes on from there."),
 ];
+/// `config/restore`.
+pub const RESTORE: &[Field] = &[
+    required("reason", Text, "Why; it stays in the history of every account that is held."),
+    required("hold", Text, "known: the accounts that are named; all: every one with a live set."),
+    field(
+        "accounts",
+        List,
+        "With known: every account that was acted on since the state that came back, at most 1000.",
+    ),
+];
 /// `history/:account` and `config/history`.
 pub const HISTORY: &[Field] = &[
     field("after", Integer, "Entries after this number only."),

@@ -73,6 +73,9 @@ impl Backend {
                 (Err(error), _) | (_, Err(error)) => Err(error),
                 (Ok(request), Ok(engine)) => engine.handle(request).await,
             };
+            if let Ok(response) = &answer {
+                mount.note(&response.note);
+            }
             let reply = match answer {
                 Err(_) if changes && mount.is_read_only() => wire::forward(),
                 answer => wire::reply(answer),

@@ -10,6 +10,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+mod anchors;
 mod backend;
 mod broker;
 mod exit;

@@ -1,8 +1,12 @@
 //! One mount in this process: its storage, its engine, and nothing that another mount has.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
+use super::anchors::{self, Keeper};
 use super::host::{Host, HostError};
 use super::identity::HostIdentities;
 use super::root;
@@ -27,7 +31,15 @@ pub struct Mount {
     pub uuid: String,
     storage: HostStorage,
     identities: Arc<HostIdentities>,
-    engine: Mutex<Option<Arc<Engine>>>,
+    /// Where this machine keeps what it knows of the storage, if it does.
+    anchors: Option<PathBuf>,
+    opened: Mutex<Option<Opened>>,
+}
+
+/// An engine, and what is kept outside its storage: nothing on a node that may not write.
+struct Opened {
+    engine: Arc<Engine>,
+    keeper: Option<Keeper>,
 }
 
 impl Mount {
@@ -37,7 +49,13 @@ impl Mount {
             Some(before) => before.storage.again(host.storage),
             None => HostStorage::new(host.storage),
         };
-        Mount { uuid, storage, identities: Arc::new(HostIdentities::new(host.view)), engine: Mutex::default() }
+        Mount {
+            uuid,
+            storage,
+            identities: Arc::new(HostIdentities::new(host.view)),
+            anchors: anchors::folder(),
+            opened: Mutex::default(),
+        }
     }
     /// Whether only another node may write: updates must go there before anything is read here.
     pub fn is_read_only(&self) -> bool {
@@ -62,10 +80,11 @@ impl Mount {
     }
     /// The engine, opened at its first use: where nothing may be written it waits for the node that may.
     pub async fn engine(&self) -> Result<Arc<Engine>> {
-        if let Some(engine) = &*self.slot() {
-            return Ok(engine.clone());
-        }
         let writable = !self.is_read_only();
+        let anchored = writable && self.anchors.is_some();
+        if let Some(opened) = self.slot().as_ref().filter(|opened| opened.keeper.is_some() || !anchored) {
+            return Ok(opened.engine.clone());
+        }
         let Some(root) = root::open(&self.storage, writable, &SystemClock, &OsRandom).await? else {
             return Err(Error::unavailable("the mount is not set up yet; the active node does that when it unseals"));
         };
@@ -78,7 +97,25 @@ impl Mount {
             random: Arc::new(OsRandom),
         });
         let engine = Arc::new(engine.with_identities(self.identities.clone()));
-        Ok(self.slot().get_or_insert(engine).clone())
+        let keeper = match self.anchors.clone().filter(|_| anchored) {
+            None => None,
+            Some(folder) => {
+                let storage = self.storage.clone();
+                Some(Keeper::begin(folder, &engine, move || !storage.is_read_only()).await?)
+            }
+        };
+        let mut slot = self.slot();
+        // Another request may have opened it meanwhile.
+        if slot.as_ref().is_none_or(|opened| opened.keeper.is_none() && keeper.is_some()) {
+            *slot = Some(Opened { engine: engine.clone(), keeper });
+        }
+        Ok(slot.as_ref().map_or(engine, |opened| opened.engine.clone()))
+    }
+    /// Takes in what an act says of ledgers, before it is acknowledged.
+    pub fn note(&self, note: &Map<String, Value>) {
+        if let Some(keeper) = self.slot().as_ref().and_then(|opened| opened.keeper.as_ref()) {
+            keeper.note(note);
+        }
     }
     /// What the host's periodic call is for: goes on with what takes long, on the node that may write.
     pub async fn look_after(&self, go_on: impl Fn() -> bool) {
@@ -97,7 +134,8 @@ impl Mount {
     }
     /// Removes some of what is over; nothing on a node that may not write.
     pub async fn sweep(&self, go_on: impl Fn() -> bool) {
-        let Some(engine) = self.slot().clone().filter(|_| !self.is_read_only()) else { return };
+        let engine = self.slot().as_ref().map(|opened| opened.engine.clone());
+        let Some(engine) = engine.filter(|_| !self.is_read_only()) else { return };
         let go_on = || go_on() && !self.is_read_only();
         let swept = match engine.sweep(SWEPT, &go_on).await {
             Ok(swept) => engine.sweep_sets(SWEPT_SETS, &go_on).await.map(|sets| swept.gone() + sets.gone()),
@@ -115,17 +153,17 @@ impl Mount {
         self.storage.changed(key);
         if root::is_wrapped(key) {
             self.forget_all();
-        } else if let Some(engine) = &*self.slot() {
-            engine.forget(Some(key));
+        } else if let Some(opened) = &*self.slot() {
+            opened.engine.forget(Some(key));
         }
     }
     /// Drops the engine and every key it holds.
     pub fn forget_all(&self) {
-        if let Some(engine) = self.slot().take() {
-            engine.forget(None);
+        if let Some(opened) = self.slot().take() {
+            opened.engine.forget(None);
         }
     }
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<Engine>>> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

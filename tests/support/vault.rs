@@ -126,8 +126,12 @@ impl Vault {
     }
     /// Tells the catalog the sum of what is installed.
     pub fn register(&self) {
+        self.register_with(&[]);
+    }
+    /// The same, with variables in the plugin's environment.
+    pub fn register_with(&self, environment: &[String]) {
         let sum = hex::encode(Sha256::digest(fs::read(self.plugins().join(PLUGIN)).expect("the plugin")));
-        let entry = json!({"sha256": sum, "command": PLUGIN});
+        let entry = json!({"sha256": sum, "command": PLUGIN, "env": environment});
         self.root().write(&format!("sys/plugins/catalog/secret/{PLUGIN}"), &entry).expect(204);
     }
     /// Mounts the engine.

@@ -12,6 +12,7 @@ use crate::engine::rewrap::walk;
 use crate::engine::transact::Plan;
 use crate::engine::{Engine, keys};
 use crate::error::Result;
+use crate::storage::{Found, Get};
 
 /// An account that went back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,13 @@ impl Engine {
     pub async fn hold_unknown(&self, account: &AccountName, by: &By, reason: &str) -> Result<Option<Held>> {
         let plan = Plan { account, also: Vec::new() };
         self.change(plan, |attempt| decide_unknown(attempt, by, reason)).await
+    }
+
+    /// Whether there is such an account, or was one that is deleted.
+    pub async fn knows(&self, account: &AccountName) -> Result<bool> {
+        let gets = vec![Get::new(keys::account(account)), Get::new(keys::tombstone(account))];
+        let found = self.storage.get_many(gets).await.map_err(storage_failed)?;
+        Ok(found.iter().any(|found| *found != Found::Absent))
     }
 
     /// The next `limit` accounts whose names come after `after`, in one fixed order; empty: from the beginning.

@@ -23,10 +23,13 @@ use crate::storage::{Expect, Found, Get, PutError, Revision, Write};
 pub mod compare;
 pub mod epoch;
 mod hold;
+pub mod path;
 
 use epoch::Epoch;
 pub use hold::{Held, Piece};
 
+/// How far the epoch after an acceptance is ahead: above all that other nodes can have seen meanwhile.
+pub const AHEAD: u64 = 1000;
 /// How often a record is tried again when others write it.
 const TRIES: usize = 16;
 
@@ -103,6 +106,9 @@ impl State {
 #[derive(Debug, Default)]
 pub struct Guard {
     epoch: AtomicU64,
+    /// The highest that something outside the store named.
+    named: AtomicU64,
+    watched: AtomicBool,
     settling: AtomicBool,
     settles: Mutex<Option<Instant>>,
 }
@@ -111,6 +117,19 @@ impl Guard {
     /// This epoch was seen.
     pub fn saw(&self, number: u64) {
         self.epoch.fetch_max(number, Ordering::Relaxed);
+    }
+    /// The store is compared with what is kept outside it, which names epochs up to this one.
+    pub fn watch(&self, named: u64) {
+        self.named.fetch_max(named, Ordering::Relaxed);
+        self.watched.store(true, Ordering::Relaxed);
+    }
+    /// Whether anything outside the store is compared with it.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+    /// The highest epoch that was seen in the store, or named by what is kept outside it.
+    pub fn known(&self) -> u64 {
+        self.seen().max(self.named.load(Ordering::Relaxed))
     }
     /// A restore was accepted: what was seen before counts no longer.
     pub fn begin_anew(&self, number: u64) {

@@ -8,11 +8,10 @@ use serde_json::{Map, Value, json};
 use super::Anchors;
 use super::anchor::{Anchor, Flaw};
 use crate::engine::config_ledger::By;
+use crate::engine::restore::AHEAD;
 use crate::engine::restore::compare::{Sighting, Verdict};
 use crate::error::{Error, Result};
 
-/// How far the fresh epoch is ahead: above all that other nodes can have seen meanwhile.
-const AHEAD: u64 = 1000;
 /// How often it is tried again when other nodes write.
 const TRIES: usize = 8;
 

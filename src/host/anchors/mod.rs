@@ -186,7 +186,7 @@ impl Anchors {
     }
 
     /// Anchors what was acknowledged since the last time, if anything was or `always`; notices a store that was put back.
-    async fn turn(&self, always: bool) -> Result<()> {
+    pub async fn turn(&self, always: bool) -> Result<()> {
         let _turn = self.turnstile.acquire().await.map_err(Error::internal)?;
         self.follow_line().await?;
         // Before the acts are taken: whatever comes after these places is in the next anchor, or in the files behind them.

@@ -25,6 +25,9 @@ impl Anchors {
         let state = self.engine.restore_state().await?;
         let gathered = self.gather().await;
         self.engine.guard().saw(state.number());
+        if self.is_on() {
+            self.engine.guard().watch(gathered.anchors.iter().map(Anchor::epoch).max().unwrap_or(0));
+        }
         if let Some(quarantine) = &state.restore.quarantine {
             tracing::error!(since = %quarantine.since, node = quarantine.node, why = quarantine.why, "still in restore quarantine");
             self.quarantined.store(true, std::sync::atomic::Ordering::Relaxed);

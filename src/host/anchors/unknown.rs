@@ -42,8 +42,9 @@ impl Anchors {
         let mut held = Vec::new();
         for names in piece.names.chunks(TOGETHER) {
             let mut writing = JoinSet::new();
-            for name in names.iter().cloned() {
-                let (engine, by, reason) = (Arc::clone(&self.engine), by.clone(), reason.to_owned());
+            for name in names {
+                let (name, engine) = (name.clone(), Arc::clone(&self.engine));
+                let (by, reason) = (by.clone(), reason.to_owned());
                 writing.spawn(async move { engine.hold_unknown(&name, &by, &reason).await });
             }
             while let Some(done) = writing.join_next().await {

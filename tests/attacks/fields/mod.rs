@@ -86,6 +86,7 @@ pub fn writes(stage: &Stage) -> Vec<Write> {
             "config" => ("config".to_owned(), json!({"sparekey_url": "https://new.example.com"})),
             "config/keys/rotate" => ("config/keys/rotate".to_owned(), json!({})),
             "config/keys/rewrap" => ("config/keys/rewrap".to_owned(), json!({"batch": 10})),
+            "config/restore" => ("config/restore".to_owned(), json!({"reason": "snapshot of noon", "hold": "known"})),
             "accounts" => ("accounts/github/new".to_owned(), json!({"owner": "new"})),
             "sets" => (format!("sets/{ACCOUNT}"), json!({"codes": codes("n", 6), "cas": 1})),
             "retrieve" => (format!("retrieve/{ACCOUNT}"), json!({"reason": "lost phone"})),
