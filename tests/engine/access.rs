@@ -3,6 +3,7 @@
 use serde_json::json;
 use sparekey::auth::Caller;
 use sparekey::engine::request::Operation;
+use sparekey::storage::Storage as _;
 
 use crate::harness::{Bench, CODES};
 
