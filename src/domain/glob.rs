@@ -152,6 +152,23 @@ impl Glob {
         self.fill(claims).is_some_and(|filled| reaches(&filled, prefix.as_bytes()))
     }
 
+    /// What the next segment of a name must begin with so that the pattern could match the name or something behind it, where the name
+    /// begins with `folder` (empty, or with `/` at its end); `None` if nothing there matches.
+    pub fn begins(&self, folder: &str, claims: Claims<'_>) -> Option<String> {
+        let filled = self.fill(claims)?;
+        let first = match filled.first()? {
+            None => return Some(String::new()),
+            Some(first) => std::str::from_utf8(first).ok()?,
+        };
+        match first.strip_prefix(folder) {
+            Some(rest) => {
+                let segment = rest.split('/').next().unwrap_or_default();
+                segment.bytes().all(AccountName::may_hold).then(|| segment.to_owned())
+            }
+            None => (filled.len() > 1 && folder.starts_with(first)).then(String::new),
+        }
+    }
+
     fn fill(&self, claims: Claims<'_>) -> Option<Vec<Option<Vec<u8>>>> {
         let mut filled: Vec<Option<Vec<u8>>> = Vec::with_capacity(self.0.len());
         for part in &self.0 {

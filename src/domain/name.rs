@@ -38,6 +38,10 @@ impl AccountName {
             "segments of a-z 0-9 . _ @ - joined by single slashes, none of them \".\" or \"..\"",
         ))
     }
+    /// Whether a segment of a name may hold this byte.
+    pub const fn may_hold(byte: u8) -> bool {
+        segment_byte(byte) && !byte.is_ascii_uppercase()
+    }
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -152,6 +152,15 @@ impl Rule {
     pub fn reaches(&self, prefix: &str, claims: Claims<'_>) -> bool {
         self.accounts.iter().any(|glob| glob.reaches(prefix, claims))
     }
+    /// What the next segment of a name in `folder` begins with wherever the name, or something behind it, is covered: texts in the order
+    /// of their bytes, none of which begins with another.
+    pub fn begins(&self, folder: &str, claims: Claims<'_>) -> Vec<String> {
+        let mut begins: Vec<String> = self.accounts.iter().filter_map(|glob| glob.begins(folder, claims)).collect();
+        begins.sort_unstable();
+        // A text stands right before those that begin with it.
+        begins.dedup_by(|text, before| text.starts_with(before.as_str()));
+        begins
+    }
     /// Names of records under `issuers/`.
     pub fn issuers(&self) -> &[String] {
         &self.role.issuers

@@ -2,19 +2,21 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::auth::Caller;
 use crate::domain::about::About;
 use crate::domain::fields::{Fields, Given};
 use crate::domain::name::{AccountName, record_name};
 use crate::domain::profile::Profile;
 use crate::engine::ask::checked_text;
 use crate::engine::attempt::{Attempt, Decision, Stored, profile_of};
-use crate::engine::cache::{Snapshot, storage_failed};
-use crate::engine::configuration::{Page, keys_or_nothing};
+use crate::engine::cache::Snapshot;
 use crate::engine::request::{Request, Response};
 use crate::engine::transact::Plan;
 use crate::engine::{Call, Engine, keys, metadata, operator, record, remote};
 use crate::error::{Error, Result};
+
+pub use list::list;
+
+mod list;
 
 /// Longest text about an account, in bytes.
 const MAX_ABOUT: usize = 1024;
@@ -47,46 +49,6 @@ pub async fn read(engine: &Engine, call: Call) -> Result<Response> {
             .push(format!("the account's profile {} does not exist any more", stored.record.account.profile));
     }
     Ok(response)
-}
-
-/// Lists one level of the accounts' names, those only that the caller's role covers.
-pub async fn list(engine: &Engine, call: Call) -> Result<Response> {
-    let folder = match call.name.as_str() {
-        "" => String::new(),
-        folder => format!("{}/", AccountName::parse(folder)?),
-    };
-    let mut page = Page::read(&mut Fields::new(call.request.data))?;
-    let prefix = format!("{}{folder}", keys::ACCOUNTS);
-    let mut shown = Vec::new();
-    while shown.len() < page.limit {
-        let names = engine.storage.list(&prefix, page.after.as_deref(), page.limit).await.map_err(storage_failed)?;
-        let Some(last) = names.last() else { break };
-        page.after = Some(last.clone());
-        let whole = names.len() < page.limit;
-        for name in names {
-            if engine.may_see(&call.request.caller, &format!("{folder}{name}")).await? {
-                shown.push(name);
-            }
-        }
-        if whole {
-            break;
-        }
-    }
-    shown.truncate(page.limit);
-    keys_or_nothing(shown)
-}
-
-impl Engine {
-    /// Whether a list shows this name to the caller: an account that its role covers, or a folder that may hold one.
-    async fn may_see(&self, caller: &Caller, name: &str) -> Result<bool> {
-        let Caller::Login { role, assertion, .. } = caller else { return Ok(true) };
-        let Some(role) = self.role(role).await? else { return Ok(false) };
-        let claims = assertion.view();
-        Ok(match name.ends_with('/') {
-            true => role.rule.reaches(name, claims),
-            false => AccountName::parse(name).is_ok_and(|name| role.rule.covers(&name, claims)),
-        })
-    }
 }
 
 /// Creates an account or changes what is said about it; given fields replace, absent ones stay.

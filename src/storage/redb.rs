@@ -27,6 +27,8 @@ use super::{Apart, BoxFuture, Found, Get, PutError, Step, Storage, StorageError,
 mod error;
 mod file;
 mod handle;
+mod page_list;
+mod pages;
 mod queue;
 mod record;
 mod snapshot;
@@ -36,6 +38,16 @@ mod writer;
 pub struct Redb {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// Renames a closed store, and the list of its pages with it.
+///
+/// # Errors
+/// What the file system says; then nothing was renamed.
+pub fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::rename(from, to)?;
+    page_list::follow(from, to);
+    Ok(())
 }
 
 /// What callers and the writer thread have in common.
@@ -48,8 +60,9 @@ struct Shared {
 impl Redb {
     /// Opens the store at `path`, which is created (readable by its owner alone) if there is none.
     ///
-    /// The whole file is checked first, at about two seconds for a gigabyte, so that damage is an error here and not an absent
-    /// record later.
+    /// Damage is an error and never an absent record: after an orderly end each page is compared with what was written there when it is
+    /// read; otherwise, and where the list of pages beside the file is missing, the whole file is checked first, at about two seconds
+    /// for a gigabyte.
     ///
     /// # Errors
     /// [`StorageError::Failed`] with a sentence that says what to do: the file is open in another process, is damaged or empty,

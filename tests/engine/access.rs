@@ -3,6 +3,7 @@
 use serde_json::json;
 use sparekey::auth::Caller;
 use sparekey::engine::request::Operation;
+use sparekey::storage::Storage as _;
 
 use crate::harness::{Bench, CODES};
 
@@ -155,4 +156,34 @@ async fn capabilities_follow_the_role() {
     ] {
         assert_eq!(bench.engine.capabilities(&jane, path).await.unwrap(), expected, "{path}");
     }
+}
+
+/// Neither the role nor the folder is read name by name.
+#[tokio::test]
+async fn a_list_for_a_role_that_covers_little_of_a_large_folder_reads_little() {
+    let bench = Bench::new().await;
+    let bytes = vec![1];
+    for some in (0..3_000).collect::<Vec<u32>>().chunks(500) {
+        let write = |number: &u32| {
+            sparekey::storage::Write::create(
+                format!("accounts/okta/u{number:04}"),
+                bytes.clone(),
+                &sparekey::random::OsRandom,
+            )
+        };
+        bench.store.put_all(some.iter().map(write).collect()).await.unwrap();
+    }
+    bench
+        .fine("roles/admin", json!({"accounts": ["okta/u2999", "okta/u123*", "github/*"], "operations": ["list"]}))
+        .await;
+    let jane = login(&bench, "admin").await;
+    bench.store.reset_counts();
+    let answer = bench.send(Operation::List, "accounts/okta/", json!({}), jane.clone(), None).await;
+    let mut wanted: Vec<String> = (1230..1240).map(|number| format!("u{number}")).collect();
+    wanted.push("u2999".into());
+    assert_eq!(answer.data["keys"], json!(wanted), "{answer:?}");
+    let counts = bench.store.counts();
+    assert!(counts.get_many <= 2 && counts.list <= 2, "{counts:?}");
+    let answer = bench.send(Operation::List, "accounts/okta/", json!({"after": "u1237", "limit": 2}), jane, None).await;
+    assert_eq!(answer.data["keys"], json!(["u1238", "u1239"]), "{answer:?}");
 }

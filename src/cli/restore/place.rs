@@ -9,7 +9,7 @@ use crate::cli::client::Failure;
 use crate::cli::offline;
 use crate::cli::whole_file::sync_folder;
 use crate::config::StorageChoice;
-use crate::storage::{Storage, copy};
+use crate::storage::{Storage, copy, redb};
 
 /// A place that was found free, or will be made so.
 pub(super) struct Place {
@@ -62,9 +62,9 @@ impl Place {
         // Closes the file.
         drop(self.store);
         if let Some(aside) = &self.aside {
-            fs::rename(&self.path, aside).map_err(|error| failed(aside, &error))?;
+            redb::rename(&self.path, aside).map_err(|error| failed(aside, &error))?;
         }
-        fs::rename(&self.building, &self.path).map_err(|error| failed(&self.path, &error))?;
+        redb::rename(&self.building, &self.path).map_err(|error| failed(&self.path, &error))?;
         sync_folder(&self.path).map_err(|error| failed(&self.path, &error))?;
         Ok(match self.aside {
             Some(aside) => format!("{} (what was there is now {})", self.path.display(), aside.display()),

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Expect, PutError, Write};
 
 /// Records that are written together. Where somebody else is at work on one of them the rest goes one by one.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 64;
 /// How often a record is tried before it is left to the next scan.
 const TRIES: usize = 16;
 

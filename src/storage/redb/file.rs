@@ -4,12 +4,14 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::redb::backends::FileBackend;
 use ::redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableDefinition, TableHandle};
 
 use super::error::RedbError;
-use super::guarded;
+use super::pages::{Pages, Sums};
+use super::{guarded, page_list};
 
 /// Key → revision ‖ value, one row each: the commonest act rewrites one row, so a second table would only add pages to a commit.
 pub(super) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
@@ -24,7 +26,7 @@ const CACHE: usize = 128 << 20;
 
 /// Where a database lives, so that it can be opened again after a failure.
 pub(super) trait Place: Send + Sync {
-    /// Opens the database, which is checked in full and of the known format.
+    /// Opens the database, in which no damage goes unnoticed, of the known format.
     fn open(&self, missing: Missing) -> Result<Database, RedbError>;
     /// How many bytes can still be written there, if that is known.
     fn free(&self) -> Option<u64>;
@@ -74,7 +76,7 @@ impl File {
 impl Place for File {
     fn open(&self, missing: Missing) -> Result<Database, RedbError> {
         let path = self.path.clone();
-        self.backend(missing).and_then(|backend| database(&path, backend)).map_err(|error| match error {
+        self.backend(missing).and_then(|backend| listed(&path, backend)).map_err(|error| match error {
             error @ (RedbError::Empty(_)
             | RedbError::Foreign(_)
             | RedbError::Format { .. }
@@ -88,12 +90,29 @@ impl Place for File {
     }
 }
 
+/// Opens the database in the file at `path`, which `backend` reads and writes, by the list of its pages, if there is one.
+pub(super) fn listed(path: &Path, backend: impl StorageBackend) -> Result<Database, RedbError> {
+    let list = page_list::take(path);
+    let check = if list.is_some() { Check::AsRead } else { Check::Whole };
+    let sums = Sums::new(list);
+    let pages = Pages::new(backend, Arc::clone(&sums), page_list::beside(path));
+    database(path, pages, check).inspect(|_| sums.opened())
+}
+
+/// How damage is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// By reading the whole file now.
+    Whole,
+    /// The backend compares each page when it is read.
+    AsRead,
+}
+
 /// Opens the database kept by `backend`; `path` is for the sentences.
-pub(super) fn database(path: &Path, backend: impl StorageBackend) -> Result<Database, RedbError> {
-    // The check of every page costs one reading of the file. Without it a damaged page may hide a key, and a hidden claim
-    // would let a code out twice.
+pub(super) fn database(path: &Path, backend: impl StorageBackend, check: Check) -> Result<Database, RedbError> {
+    // Without either a damaged page may hide a key, and a hidden claim would let a code out twice.
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(check == Check::Whole);
     let database = match guarded(|| builder.create_with_backend(backend))? {
         Err(DatabaseError::DatabaseAlreadyOpen) => return Err(RedbError::AlreadyOpen(path.to_owned())),
         other => other?,

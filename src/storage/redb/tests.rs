@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::redb::{Database, StorageBackend};
 
 use super::error::RedbError;
-use super::file::{self, Missing, Place};
+use super::file::{self, Check, Missing, Place};
 use super::*;
 use crate::random::SeededRandom;
 
@@ -36,7 +36,7 @@ impl Place for Disk {
         if self.fail_open.load(Ordering::SeqCst) {
             return Err(RedbError::Io(io::Error::other("the disk is gone")));
         }
-        file::database(Path::new("disk"), self.clone())
+        file::database(Path::new("disk"), self.clone(), Check::Whole)
     }
     fn free(&self) -> Option<u64> {
         *self.free.lock().unwrap()
