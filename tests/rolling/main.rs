@@ -50,10 +50,10 @@ fn while_clients_work(first: &Path, change: impl FnOnce(&mut Nodes)) {
     eprintln!("{}", row("quiet", quiet, from - began));
     eprintln!("{}", row("while nodes are replaced", during, to - from));
     eprintln!("{} requests were sent more than once: {missed:?}", seen.repeated);
-    // SIGTERM finishes what is under way: a request that was taken is answered, and so is the next one on a connection that is kept.
-    let Missed { refused, turned_away: _, stale, unanswered } = missed;
-    assert_eq!((unanswered.into_inner(), stale.into_inner()), (0, 0), "requests that were taken and not answered");
-    assert!(refused.into_inner() > 0, "nobody met a node that was away");
+    // SIGTERM finishes what is under way: who was let in is answered. (A connection that lies idle for longer than the last call is closed,
+    // maybe just when its client comes back to it.)
+    assert_eq!(missed.unanswered.into_inner(), 0, "requests that were taken and not answered");
+    assert!(missed.refused.into_inner() > 0, "nobody met a node that was away");
     assert!(seen.times.len() > 100, "{} requests", seen.times.len());
     work::compare(&root, &seen);
 }
