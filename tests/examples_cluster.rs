@@ -111,6 +111,26 @@ impl Cluster {
         }
         self.start(node);
     }
+    /// What a database server answers, `primary` or `standby` as it began.
+    fn sql(&self, name: &str, sql: &str) -> String {
+        let port = fs::read_to_string(self.folder().join(format!("{name}.port"))).expect("a port");
+        let mut psql = Command::new(postgres::binaries().join("psql"));
+        psql.args(["-XqAtw", "-h", "127.0.0.1", "-p", port.trim(), "-U", "postgres", "-d", "postgres", "-c", sql]);
+        let output = psql.env("PGPASSFILE", self.folder().join("primary/pass")).output().expect("psql runs");
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+    /// The server of this name has ended, and the other takes over as `promote` does it: with a synchronous standby, as before.
+    fn fail_over(&self, from: &str, to: &str) {
+        self.signal(from, Signal::QUIT);
+        assert!(self.code(1).is_err(), "without a primary no code leaves");
+        let promoted = self.run("promote", "");
+        assert!(promoted.status.success(), "{}", String::from_utf8_lossy(&promoted.stderr));
+        assert_eq!(self.sql(to, "SHOW synchronous_standby_names"), format!("FIRST 1 ({from})"));
+        let standbys = "SELECT application_name || ' ' || sync_state FROM pg_stat_replication";
+        assert_eq!(self.sql(to, standbys), format!("{from} sync"));
+        assert_eq!(self.sql(from, "SELECT pg_is_in_recovery()"), "t");
+    }
     fn address(&self, node: u8) -> SocketAddr {
         ([127, 0, 0, 1], self.port + u16::from(node) - 1).into()
     }
@@ -215,20 +235,22 @@ fn codes_go_on_while_a_node_and_the_primary_are_killed() {
     // The standby does not take over while the primary runs.
     let early = cluster.run("promote", "");
     assert!(!early.status.success() && String::from_utf8_lossy(&early.stderr).contains("the primary still runs"));
-    cluster.signal("primary", Signal::QUIT);
-    assert!(cluster.code(1).is_err(), "without a primary no code leaves");
-    let promoted = cluster.run("promote", "");
-    assert!(promoted.status.success(), "{}", String::from_utf8_lossy(&promoted.stderr));
+    cluster.fail_over("primary", "standby");
     for node in 1..=3 {
         given.push(cluster.code_at_last(node));
     }
     // One that starts on the new server serves as well.
     cluster.restart(3);
     given.push(cluster.code_at_last(3));
+    let log = fs::read_to_string(cluster.folder().join("node-3/server.log")).expect("a log");
+    assert!(!log.contains("synchronous_standby_names is empty"), "{log}");
+    // And back again: the standby that was made is as good as the first.
+    cluster.fail_over("standby", "primary");
+    given.push(cluster.code_at_last(1));
     balancer.until_it_serves();
     assert_eq!(balancer.client.read("sys/leader").expect(200).json()["is_self"], true);
 
-    assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 10, "a code left twice: {given:?}");
+    assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 11, "a code left twice: {given:?}");
     let token = fs::read_to_string(cluster.folder().join("root-token")).expect("a token");
     let root = cluster.client(3).token(token.trim());
     let history = root.read("backup-codes/history/github/acme-owner?verify=true").expect(200).json();
@@ -238,7 +260,7 @@ fn codes_go_on_while_a_node_and_the_primary_are_killed() {
     assert!(retrieved >= given.len(), "{retrieved} entries for {given:?}");
 
     // Nothing is left running, whoever ends it.
-    let pids: Vec<Pid> = ["node-1", "node-2", "node-3", "standby"].map(|name| cluster.pid(name)).into();
+    let pids: Vec<Pid> = ["node-1", "node-2", "node-3", "primary", "standby"].map(|name| cluster.pid(name)).into();
     let down = cluster.run("down", "");
     assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
     assert!(cluster.up.wait().expect("it ends").success(), "{}", cluster.said());

@@ -33,6 +33,7 @@ postgres() { # NAME PORT
             -c listen_addresses=127.0.0.1 -c port="$2" -c unix_socket_directories= >>"$folder/$1.log" 2>&1
     ) &
     echo $! >"$folder/pids/$1"
+    echo "$2" >"$folder/$1.port"
     until "$POSTGRES_BIN/pg_isready" -q -h 127.0.0.1 -p "$2"; do alive "$1" "$folder/$1.log"; done
     # What answers may be somebody else's, whose port it is.
     alive "$1" "$folder/$1.log"

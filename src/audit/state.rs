@@ -14,7 +14,7 @@ use super::config::DeviceConfig;
 use super::devices::{Anchor, Job};
 use crate::error::{Error, Result};
 use crate::random::{self, Random};
-use crate::storage::{Expect, Found, Get, PutError, Revision, Storage, StorageError, Write};
+use crate::storage::{Expect, Found, Get, PutError, Revision, Storage, StorageError, Write, format};
 
 /// Folder of what nodes keep.
 const NODES: &str = "nodes/";
@@ -169,9 +169,12 @@ pub fn is_state(bytes: &[u8]) -> bool {
 
 async fn read(storage: &dyn Storage, key: &str) -> Result<Option<(Stored, Revision)>, StorageError> {
     match storage.get_many(vec![Get::new(key)]).await?.pop() {
+        Some(Found::Value(bytes, _)) if format::is_newer(&bytes, FORMAT) => {
+            Err(corrupt(key, "it has a format that this version does not know: start the version that wrote it".into()))
+        }
         Some(Found::Value(bytes, revision)) => match minicbor::decode::<Stored>(&bytes) {
             Ok(stored) if stored.format == FORMAT => Ok(Some((stored, revision))),
-            Ok(stored) => Err(corrupt(key, format!("format {} is not known to this version", stored.format))),
+            Ok(stored) => Err(corrupt(key, format!("format {} is none", stored.format))),
             Err(error) => Err(corrupt(key, error.to_string())),
         },
         _ => Ok(None),

@@ -1,5 +1,6 @@
 //! `enroll/:account`: somebody trusted says that MFA was enrolled again. Older sets end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
@@ -65,7 +66,10 @@ fn decide(
     ask: &Ask,
     told: &Told<'_>,
 ) -> Result<Decision<Response>> {
-    if attempt.raw(told.event).is_some() || attempt.in_the_way(told.event).is_some() {
+    let in_the_way = attempt.in_the_way(told.event).map(|(bytes, _)| Arc::from(bytes.as_slice()));
+    if let Some(known) = attempt.raw(told.event).map(|(_, bytes)| bytes).or(in_the_way) {
+        // A newer version may have meant something else than that it is done.
+        record::body(told.event, &known)?;
         return Ok(Decision::Keep(Response::data(answer(attempt, &Outcome::default(), true))));
     }
     attempt.refuse_codes_in(ask.texts().chain(told.method.map(|text| ("method", text))))?;

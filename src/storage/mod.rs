@@ -28,6 +28,7 @@ pub(crate) mod conflict;
 pub mod copy;
 pub mod digest;
 pub mod faulty;
+pub mod format;
 mod level;
 pub mod line;
 pub mod memory;

@@ -11,6 +11,7 @@ mod operator;
 mod paths;
 mod seal;
 mod tokens;
+mod versions;
 mod wrapping;
 
 use inprocess::Node;

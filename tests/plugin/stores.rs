@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::fake_host::FakeHost;
 use crate::host::{Mount, Plugin};
+use crate::support::kept::lost;
 use crate::support::scene::{AUDIENCE, ISSUER, codes};
 use crate::support::server::BINARY;
 use crate::support::signer::{Signer, claims, credential_change, now};
@@ -127,30 +128,6 @@ async fn record() {
         host.keys().into_iter().map(|key| (key.clone(), STANDARD.encode(host.entry(&key).unwrap()).into())).collect();
     let fixture = json!({"reads": reads(&mount).await, "entries": entries});
     fs::write(folder().join(format!("{name}.json")), serde_json::to_vec(&fixture).unwrap()).unwrap();
-}
-
-/// What is in `after` though it is not what was there `before`; fields that came since do not matter.
-fn lost(before: &Value, after: &Value, place: &str) -> Vec<String> {
-    match (before, after) {
-        (Value::Object(before), Value::Object(after)) => before
-            .iter()
-            .flat_map(|(name, value)| {
-                lost(value, after.get(name).unwrap_or(&json!("(nothing)")), &format!("{place}.{name}"))
-            })
-            .collect(),
-        (Value::Array(before), Value::Array(after)) if before.len() == after.len() && !place.ends_with(".warnings") => {
-            let pairs = before.iter().zip(after).enumerate();
-            pairs.flat_map(|(at, (before, after))| lost(before, after, &format!("{place}[{at}]"))).collect()
-        }
-        // Later versions warn of more.
-        (Value::Array(before), Value::Array(after)) if place.ends_with(".warnings") => before
-            .iter()
-            .filter(|warning| !after.contains(warning))
-            .map(|warning| format!("{place}: {warning}"))
-            .collect(),
-        (before, after) if before == after => Vec::new(),
-        (before, after) => vec![format!("{place} was {before}, is {after}")],
-    }
 }
 
 #[tokio::test]

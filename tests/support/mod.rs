@@ -13,6 +13,7 @@ pub mod debian;
 pub mod drill;
 pub mod haproxy;
 pub mod http;
+pub mod kept;
 pub mod pg_proxy;
 pub mod pkcs11;
 pub mod postgres;

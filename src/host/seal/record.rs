@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::crypto::labels::{self, FORMAT, Label};
 use crate::crypto::secret::Key;
 use crate::random::{self, Random};
+use crate::storage::format;
 
 /// The storage key of the record.
 pub const KEY: &str = "seal";
@@ -158,9 +159,7 @@ impl Record {
         if bytes.len() > MAX_BYTES {
             return Err(Broken("is longer than any seal record"));
         }
-        // The format first: what follows it may look otherwise in a newer one.
-        let mut head = minicbor::Decoder::new(bytes);
-        if head.array().and_then(|_| head.u64()).is_ok_and(|format| format != u64::from(FORMAT)) {
+        if format::of(bytes).is_some_and(|format| format != u64::from(FORMAT)) {
             return Err(Broken("has a format that this version does not know: start the version that wrote it"));
         }
         let mut decoder = minicbor::Decoder::new(bytes);

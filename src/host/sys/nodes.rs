@@ -81,7 +81,14 @@ pub(in super::super) async fn status(visit: &Visit<'_>, fields: &Fields) -> Resu
     let mut nodes = Vec::new();
     for (name, found) in names.iter().zip(found) {
         let Found::Value(bytes, _) = found else { continue };
-        let seen: Seen = from_json(&key(name), &bytes)?;
+        // One of a newer version hides no other.
+        let seen: Seen = match from_json(&key(name), &bytes) {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(?error, node = name, "what a node says of itself cannot be read; it is left out");
+                continue;
+            }
+        };
         let at = Timestamp::from_millis(seen.at);
         if now.since(at) > GONE_AFTER {
             continue;

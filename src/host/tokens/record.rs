@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::auth::{Assertion, Caller, Presented};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
+use crate::storage::format;
 
 /// The format that this version writes.
 const FORMAT: u8 = 1;
@@ -106,9 +107,12 @@ impl TokenRecord {
 
     /// Reads what [`TokenRecord::encode`] wrote. The error says what is wrong, never what the record holds.
     pub fn decode(bytes: &[u8]) -> Result<TokenRecord, &'static str> {
+        if format::is_newer(bytes, FORMAT) {
+            return Err("a token record of a newer format: start the version that wrote it");
+        }
         let wire: Wire = minicbor::decode(bytes).map_err(|_| "not a token record")?;
         if wire.format != FORMAT {
-            return Err("a token record of a newer format");
+            return Err("not a token record");
         }
         let holder = match wire.login {
             None => Holder::Root,

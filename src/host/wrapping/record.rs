@@ -8,6 +8,7 @@ use minicbor::{Decode, Encode};
 
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
+use crate::storage::format;
 
 /// The format that this version writes.
 const FORMAT: u8 = 1;
@@ -65,9 +66,12 @@ impl WrappingRecord {
 
     /// Reads what [`WrappingRecord::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<WrappingRecord, &'static str> {
+        if format::is_newer(bytes, FORMAT) {
+            return Err("a wrapping record of a newer format: start the version that wrote it");
+        }
         let wire: Wire = minicbor::decode(bytes).map_err(|_| "not a wrapping record")?;
         if wire.format != FORMAT {
-            return Err("a wrapping record of a newer format");
+            return Err("not a wrapping record");
         }
         let content = match (wire.answer, wire.account) {
             (Some(sealed), None) => Content::Answer(sealed.into()),
