@@ -36,6 +36,9 @@ struct Options {
     /// Leave out works that this very build was measured in already: goes on where a run was stopped.
     #[arg(long)]
     resume: bool,
+    /// Drive Sparekey only, with nothing beside it: for whoever changes something and looks what it did. Its results lie apart.
+    #[arg(long)]
+    alone: bool,
     /// Measure nothing; only write the page from what is there.
     #[arg(long)]
     page: bool,
@@ -77,7 +80,7 @@ fn main() -> ExitCode {
     });
     let whole = options.page || measure(&options, &kept);
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let place = if options.full || options.docs { docs.as_path() } else { kept.folder() };
+    let place = if !options.alone && (options.full || options.docs) { docs.as_path() } else { kept.folder() };
     match page::write(&kept, options.full, place) {
         Ok(path) => eprintln!("written: {}", path.display()),
         Err(error) => {
@@ -97,6 +100,7 @@ fn measure(options: &Options, kept: &Kept) -> bool {
     };
     plan.extent.rounds = options.rounds.unwrap_or(plan.extent.rounds).max(1);
     plan.extent.seconds = options.seconds.unwrap_or(plan.extent.seconds);
+    plan.extent.alone = options.alone;
     let (build, begun) = (machine::build(), Instant::now());
     let stage = Stage::new(plan);
     let wanted = |name: &str| options.work.is_empty() || options.work.iter().any(|work| work == name);

@@ -52,8 +52,10 @@ pub fn ratios(outcomes: &[(&str, Outcome)]) -> String {
     };
     let rows: Vec<_> = targets::ALL.iter().filter_map(of).collect();
     let most = rows.iter().fold(2.0, |most: f64, (_, reached, bound)| most.max(*reached).max(*bound)) * 1.1;
-    let mut svg =
-        open(rows.len() as f64 * ROW + 64.0, "Sparekey's rate beside the other's (doubling scale; mark: target)");
+    let mut svg = open(
+        rows.len() as f64 * ROW + 64.0,
+        "Sparekey's rate beside the other's (doubling scale; mark: target, blue: reached)",
+    );
     let width = WIDTH - LEFT - RIGHT;
     let one = LEFT + width * along(1.0, most);
     for (index, (target, reached, bound)) in rows.iter().enumerate() {
@@ -108,6 +110,7 @@ pub fn latency(outcomes: &[(&str, Outcome)]) -> String {
 pub fn memory(outcomes: &[(&str, Outcome)]) -> String {
     const HEIGHT: f64 = 220.0;
     const EDGE: f64 = 60.0;
+    const NAMES: f64 = 120.0;
     let outcome = outcomes.iter().find(|(name, _)| *name == "memory").map(|(_, outcome)| outcome);
     let line = |name: &str| {
         let figure = outcome?.figures.iter().find(|figure| figure.name == name)?;
@@ -118,7 +121,7 @@ pub fn memory(outcomes: &[(&str, Outcome)]) -> String {
     let most =
         lines.iter().filter_map(|line| line.2.as_ref()).flatten().fold(1.0, |most: f64, value| most.max(*value)) * 1.1;
     let mut svg = open(HEIGHT + 70.0, "Resident memory over the acts, MB");
-    let (bottom, width) = (HEIGHT + 36.0, WIDTH - EDGE - RIGHT);
+    let (bottom, width) = (HEIGHT + 36.0, WIDTH - EDGE - NAMES);
     let _ = writeln!(
         svg,
         "<line x1=\"{EDGE}\" y1=\"{bottom}\" x2=\"{:.1}\" y2=\"{bottom}\" stroke=\"#6e7681\"/>",

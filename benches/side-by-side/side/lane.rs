@@ -38,6 +38,8 @@ pub struct Extent {
     pub seconds: f64,
     /// Fewest and most acts in a round.
     pub acts: (usize, usize),
+    /// Whether only Sparekey is driven.
+    pub alone: bool,
 }
 
 impl Lane<'_> {
@@ -62,6 +64,7 @@ impl Lane<'_> {
             busy.1.busy += more.1.busy;
             elapsed += second.elapsed;
             drawn.add(second);
+            drawn.elapsed = elapsed;
         }
         let rate = acts as f64 / elapsed.as_secs_f64();
         Ok(round(&drawn, rate, acts, connections, pace, busy))
@@ -96,7 +99,7 @@ fn round(drawn: &Drawn, rate: f64, acts: usize, connections: usize, pace: Pace, 
     }
 }
 
-/// Drives the lanes in turn over each number of connections, each as fast as it answers; if `open`, then all of them at one rate
+/// Drives the lanes, of which Sparekey's is the first, in turn over each number of connections, each as fast as it answers; if `open`, then all of them at one rate
 /// over the first number of connections.
 ///
 /// # Errors
@@ -107,6 +110,8 @@ pub fn compare(
     open: bool,
     extent: Extent,
 ) -> Result<Vec<Series>, String> {
+    let alone = if extent.alone { 1 } else { lanes.len() };
+    let lanes = &mut lanes[..alone];
     let mut all = Vec::new();
     for connections in connections {
         let mut rates = Vec::new();

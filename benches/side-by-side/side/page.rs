@@ -61,7 +61,7 @@ fn page(outcomes: &[(&str, Outcome)], full: bool) -> String {
     text.push_str(
         "*Offered* is the fixed rate, if there was one: the same for all, half of what the slowest gave, and then times count from the moment at \
          which a request was due. Otherwise p99 and p99.9 are corrected for coordinated omission. Processor time, client's too, and bytes to \
-         the file system are for one act; of what is mounted they count the vault and the plugin.\n\n",
+         the file system are for one act; of what is mounted they count the vault and the plugin, and of PostgreSQL's own processes nothing.\n\n",
     );
     text.push_str("| work | who | what | conns | offered | acts/s (lowest to highest) | p50 ms | p99 | p99.9 | server µs | client µs | bytes written | resident MB |\n");
     text.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
@@ -72,7 +72,8 @@ fn page(outcomes: &[(&str, Outcome)], full: bool) -> String {
     for (work, outcome) in outcomes {
         for figure in outcome.figures.iter().filter(|figure| !figure.name.ends_with("over-time")) {
             let value = number(outcome.figure(&figure.name).unwrap_or(f64::NAN));
-            let _ = writeln!(text, "| {work} | {} | {value} {} |", figure.words, figure.unit);
+            let unit = if figure.unit.is_empty() { String::new() } else { format!(" {}", figure.unit) };
+            let _ = writeln!(text, "| {work} | {} | {value}{unit} |", figure.words);
         }
     }
     text.push_str("\n## Machine\n\n| | |\n|---|---|\n");
@@ -85,7 +86,7 @@ fn page(outcomes: &[(&str, Outcome)], full: bool) -> String {
 
 const RULES: &str = "
 Both servers run on one machine, on loopback without TLS, with the load program on the same processors. Lanes take turns, round after round, so that a
-busy moment of the machine meets all; read ratios, not rates.
+busy moment of the machine meets all; a server that is not driven is idle. Read ratios, not rates.
 
 * **Sparekey**: redb or, where the row says so, PostgreSQL; a `file` audit device, fsynced before a code leaves; `single_use` on; sets of ten codes of 16
   characters; an ES256 assertion of about 500 bytes for each request, signed beforehand.

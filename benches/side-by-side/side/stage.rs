@@ -35,7 +35,7 @@ pub struct Plan {
 impl Plan {
     /// About two minutes.
     pub fn short() -> Self {
-        let extent = Extent { rounds: 3, seconds: 0.6, acts: (64, 12_000) };
+        let extent = Extent { rounds: 3, seconds: 0.6, acts: (64, 12_000), alone: false };
         Plan {
             full: false,
             processes: true,
@@ -49,7 +49,7 @@ impl Plan {
     }
     /// About an hour.
     pub fn full() -> Self {
-        let extent = Extent { rounds: 7, seconds: 5.0, acts: (200, 250_000) };
+        let extent = Extent { rounds: 7, seconds: 5.0, acts: (200, 250_000), alone: false };
         Plan {
             full: true,
             processes: true,
@@ -63,7 +63,7 @@ impl Plan {
     }
     /// A moment, to see that everything works.
     pub fn smoke() -> Self {
-        let extent = Extent { rounds: 1, seconds: 0.1, acts: (8, 16) };
+        let extent = Extent { rounds: 1, seconds: 0.1, acts: (8, 16), alone: false };
         Plan {
             full: false,
             processes: false,
