@@ -7,12 +7,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::audit::{Head, MAX_LINE, Replay, Report};
-use crate::cli::client::{Client, Connection, Settings, printable};
+use crate::cli::client::{Client, Connection, Failure, Settings, printable};
+use crate::cli::console::Console;
 use crate::cli::paint::Paint;
 
 mod ledger;
+mod source;
 
 use ledger::Matched;
+use source::{Running, Stopped};
 
 /// Bytes read at once.
 const BLOCK: usize = 1 << 20;
@@ -34,6 +37,9 @@ enum Command {
   sparekey audit verify audit.log.2 audit.log.1 audit.log --public-key 3b6a…
   zcat audit.log.9.gz | sparekey audit verify - --json
   sparekey audit verify node-1/audit.log --also node-2/audit.log.1,node-2/audit.log --ledger
+  sparekey audit verify audit.log --ledger --config /etc/sparekey.hcl < keys.txt
+
+The last one opens the store of a stopped server, or of a backup that was restored somewhere else.
 
 With --ledger every act in the server's ledgers must have its line in some file, and every line its act. Requests that were
 recorded and carried out, and whose answer nobody saw, are listed apart.
@@ -53,6 +59,9 @@ struct Verify {
     /// Compare with the ledgers of the running server; the token must be allowed to read histories and reports
     #[arg(long)]
     ledger: bool,
+    /// Configuration file of a stopped server: with --ledger, its store is opened here [default: ask the running server]
+    #[arg(long, value_name = "FILE", requires = "ledger")]
+    config: Option<PathBuf>,
     /// Where the engine is mounted
     #[arg(long, value_name = "PATH", default_value = "backup-codes", requires = "ledger")]
     mount: String,
@@ -118,12 +127,16 @@ fn check_all(verify: &Verify) -> io::Result<(Vec<Report>, Option<Matched>)> {
     if files.iter().any(|file| file.as_os_str() == "-") {
         return Err(io::Error::other("--ledger reads files more than once: name them instead of -"));
     }
-    let environment = |name: &str| std::env::var(name).ok();
-    let matched = Settings::resolve(&verify.connection, &environment)
-        .and_then(Client::new)
-        .and_then(|client| ledger::compare(&files, &client, &verify.mount))
-        .map_err(|failure| io::Error::other(failure.to_string()))?;
+    let matched = compare(verify, &files).map_err(|failure| io::Error::other(failure.to_string()))?;
     Ok((reports, Some(matched)))
+}
+
+fn compare(verify: &Verify, files: &[PathBuf]) -> Result<Matched, Failure> {
+    if let Some(config) = &verify.config {
+        return ledger::compare(files, &Stopped::open(config, &mut Console::standard())?);
+    }
+    let client = Client::new(Settings::resolve(&verify.connection, &|name| std::env::var(name).ok())?)?;
+    ledger::compare(files, &Running { client: &client, mount: &verify.mount })
 }
 
 /// One device without ledgers as it always was; else an object of both.

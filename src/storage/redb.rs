@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use ::redb::{ReadOnlyTable, ReadableDatabase};
 use tokio::sync::oneshot;
@@ -33,6 +34,9 @@ mod queue;
 mod record;
 mod snapshot;
 mod writer;
+
+/// How long a write is waited for. A disk that hangs answers nobody; then the outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store in one redb file. Dropping it commits what still waits and closes the file.
 pub struct Redb {
@@ -133,8 +137,12 @@ impl Storage for Redb {
             }
             let (answer, answered) = oneshot::channel();
             self.shared.queue.push(Job::new(writes, answer)).map_err(|error| PutError::Failed(error.into()))?;
-            // Without an answer the thread has ended in the middle of its work.
-            answered.await.unwrap_or_else(|_| Err(PutError::Unknown(RedbError::Panicked.into())))
+            match tokio::time::timeout(PATIENCE, answered).await {
+                // Without an answer the thread has ended in the middle of its work.
+                Ok(answer) => answer.unwrap_or_else(|_| Err(PutError::Unknown(RedbError::Panicked.into()))),
+                // It waits or is being written still: it may come about.
+                Err(_) => Err(PutError::Unknown(RedbError::Hangs(PATIENCE).into())),
+            }
         })
     }
     fn step(self: Arc<Self>) -> Box<dyn Step> {

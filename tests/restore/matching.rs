@@ -1,7 +1,7 @@
 //! `sparekey audit verify --ledger`: files of several nodes against the ledgers.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,11 +14,17 @@ use super::support::server::BINARY;
 
 /// What it says, and its exit code.
 fn verify(files: &[&Path], url: &str, token: &str) -> (Option<i32>, Value) {
-    let mut command = Command::new(BINARY);
-    command.args(["audit", "verify", "--ledger", "--json", "--address", url]).arg(files[0]);
+    let mut line = vec![files[0].to_owned()];
     for file in &files[1..] {
-        command.arg("--also").arg(file);
+        line.extend(["--also".into(), (*file).to_owned()]);
     }
+    verify_with(&line, url, token)
+}
+
+/// The same with these arguments.
+fn verify_with(line: &[PathBuf], url: &str, token: &str) -> (Option<i32>, Value) {
+    let mut command = Command::new(BINARY);
+    command.args(["audit", "verify", "--ledger", "--json", "--address", url]).args(line);
     let done = command.env("BAO_TOKEN", token).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     let read = serde_json::from_str::<Value>(&said).unwrap_or_else(|_| panic!("{:?} {said}", done.status));
@@ -61,6 +67,17 @@ fn acts_that_the_store_lost_are_named_and_crashes_are_told_apart() {
     assert_eq!(code, Some(2), "a lost act was not found: {found}");
     assert_eq!(found["lost"][0]["account"], "github/acme-owner", "{found}");
     assert_eq!(found["lost"][0]["seq"], 2, "{found}");
+    // The same of the store alone, whose server is stopped.
+    server.kill();
+    let config = server.configure();
+    let line = [server.audit(), "--config".into(), config];
+    let (code, offline) = verify_with(&line, "http://127.0.0.1:9", "");
+    assert_eq!(code, Some(2), "{offline}");
+    for field in ["lost", "lost_total", "silent_total", "ledgers", "taken_back"] {
+        assert_eq!(offline[field], found[field], "{field}: {offline}");
+    }
+    server.boot();
+    server.until("unsealed", |health| health == 200);
 
     // An answer's line that was never written, as after a kill between commit and audit: the request is there.
     super::accept(&server);

@@ -8,17 +8,16 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use serde_json::Value;
 
+use super::source::{Ledgers, PAGE};
 use crate::audit::sighting::{self, Said};
-use crate::cli::client::{Client, Failure, path};
+use crate::cli::client::Failure;
+use crate::cli::progress::{Progress, rate};
 use crate::domain::time::Timestamp;
 use crate::host::anchors::tail;
 
 /// Bytes of audit files whose acts are held in memory at once, at some 50 bytes for 500 of a line.
 const TURN: u64 = 2 << 30;
-/// Entries and names in one answer of the server.
-const PAGE: usize = 1000;
 /// Findings that are kept word for word; more are counted.
 const KEPT: usize = 100;
 /// Acts without an answer's line whose requests are looked for.
@@ -79,8 +78,9 @@ impl Matched {
     }
 }
 
-/// Compares `files` with the ledgers of the engine mounted at `mount`.
-pub fn compare(files: &[PathBuf], client: &Client, mount: &str) -> Result<Matched, Failure> {
+/// Compares `files` with `ledgers`; tells how far it has come.
+pub fn compare(files: &[PathBuf], ledgers: &dyn Ledgers) -> Result<Matched, Failure> {
+    let mut progress = Progress::new(false);
     let size: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum();
     let turns = 1 + size / TURN;
     let mut matched = Matched::default();
@@ -89,14 +89,17 @@ pub fn compare(files: &[PathBuf], client: &Client, mount: &str) -> Result<Matche
         let lines = Lines::read(files, turn, turns)?;
         matched.taken_back += lines.taken_back.len() as u64;
         let mut names: BTreeSet<Option<String>> = lines.acts.keys().cloned().collect();
-        names.extend(listed(client, mount)?.into_iter().map(Some).filter(|name| bucket(name, turns) == turn));
+        names.extend(listed(ledgers)?.into_iter().map(Some).filter(|name| bucket(name, turns) == turn));
         if bucket(&None, turns) == turn {
             names.insert(None);
         }
         for name in names {
-            ledger(client, mount, &name, &lines, &mut matched, &mut sought)?;
+            ledger(ledgers, &name, &lines, &mut matched, &mut sought)?;
+            let Matched { ledgers: done, entries, .. } = matched;
+            progress.tell(|time| format!("{done} ledgers with {entries} acts compared, {} a second", rate(done, time)));
         }
     }
+    progress.end();
     let known = requests(files, &sought)?;
     for (id, act) in sought {
         match known.get(&id) {
@@ -151,8 +154,7 @@ impl Lines {
 
 /// Compares one ledger.
 fn ledger(
-    client: &Client,
-    mount: &str,
+    ledgers: &dyn Ledgers,
     name: &Option<String>,
     lines: &Lines,
     matched: &mut Matched,
@@ -160,18 +162,9 @@ fn ledger(
 ) -> Result<(), Failure> {
     matched.ledgers += 1;
     let mut said: HashSet<(u64, [u8; 8])> = lines.acts.get(name).into_iter().flatten().copied().collect();
-    let target = match name {
-        Some(account) => path(&[mount, "history", account])?,
-        None => path(&[mount, "config/history"])?,
-    };
     let mut after = 0;
     loop {
-        let reply = client.get(&format!("{target}?after={after}&limit={PAGE}"))?;
-        if reply.status() == 404 {
-            break;
-        }
-        let data = reply.success(client.settings())?.data();
-        let entries = data.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
+        let Some(entries) = ledgers.entries(name.as_deref(), after)? else { break };
         for entry in &entries {
             matched.entries += 1;
             let seq = entry["seq"].as_u64().unwrap_or(0);
@@ -217,15 +210,13 @@ fn ledger(
 }
 
 /// Names of all accounts that are there.
-fn listed(client: &Client, mount: &str) -> Result<Vec<String>, Failure> {
-    let target = path(&[mount, "report/posture"])?;
+fn listed(ledgers: &dyn Ledgers) -> Result<Vec<String>, Failure> {
     let (mut names, mut after) = (Vec::new(), String::new());
     loop {
-        let page = client.get(&format!("{target}?limit={PAGE}{after}"))?.success(client.settings())?.data();
-        let rows = page.get("accounts").and_then(Value::as_array).cloned().unwrap_or_default();
-        names.extend(rows.iter().filter_map(|row| row["account"].as_str().map(str::to_owned)));
-        match page.get("next").and_then(Value::as_str) {
-            Some(next) => after = format!("&after={next}"),
+        let (more, next) = ledgers.names(&after)?;
+        names.extend(more);
+        match next {
+            Some(next) => after = next,
             None => return Ok(names),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fmt, io};
 
 use crate::storage::StorageError;
@@ -24,6 +25,8 @@ pub(super) enum RedbError {
     Redb(Box<::redb::Error>),
     /// redb panicked, which it does on some damaged pages.
     Panicked,
+    /// A write was not answered for so long.
+    Hangs(Duration),
     /// The writer thread could not be started.
     Thread(io::Error),
     /// A row shorter than its revision.
@@ -75,6 +78,9 @@ impl fmt::Display for RedbError {
             RedbError::Io(source) => source.fmt(f),
             RedbError::Redb(source) => source.fmt(f),
             RedbError::Panicked => f.write_str("redb stopped at something it did not expect, probably a damaged page"),
+            RedbError::Hangs(after) => {
+                write!(f, "the disk did not take a write within {} seconds: look at it", after.as_secs())
+            }
             RedbError::Thread(source) => write!(f, "the store's writer thread did not start: {source}"),
             RedbError::ShortRow(bytes) => write!(f, "the row has {bytes} bytes, fewer than its revision"),
             RedbError::TooLarge { bytes, most } => {

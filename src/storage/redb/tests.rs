@@ -239,6 +239,31 @@ async fn in_a_group_each_list_has_its_own_answer() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_is_an_unknown_outcome_in_bounded_time() {
+    let disk = Disk::default();
+    let store = disk.start();
+    store.put_all(create("before")).await.unwrap();
+    disk.stall_sync.store(true, Ordering::SeqCst);
+    // The runtime's clock moves on by itself from here: nobody waits.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let (first, waiting) = tokio::join!(store.put_all(create("first")), store.put_all(create("waiting")));
+    for result in [first, waiting] {
+        match result {
+            Err(PutError::Unknown(error)) => assert!(error.to_string().contains("did not take a write"), "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(60));
+    assert_eq!(names(&store).await, ["before"], "reading goes on meanwhile");
+    // The disk wakes up: what was unknown came about, and the store goes on.
+    disk.stall_sync.store(false, Ordering::SeqCst);
+    tokio::time::resume();
+    store.put_all(create("after")).await.unwrap();
+    assert_eq!(names(&store).await, ["after", "before", "first", "waiting"]);
+}
+
+#[tokio::test]
 async fn a_file_that_vanished_is_not_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sparekey.redb");
