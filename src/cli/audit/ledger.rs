@@ -163,8 +163,7 @@ fn ledger(
     matched.ledgers += 1;
     let mut said: HashSet<(u64, [u8; 8])> = lines.acts.get(name).into_iter().flatten().copied().collect();
     let mut after = 0;
-    loop {
-        let Some(entries) = ledgers.entries(name.as_deref(), after)? else { break };
+    while let Some(entries) = ledgers.entries(name.as_deref(), after)? {
         for entry in &entries {
             matched.entries += 1;
             let seq = entry["seq"].as_u64().unwrap_or(0);
