@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::probe::{memory, p50_p99, read, scattered, sent};
+use crate::probe::{busy, cost, memory, p50_p99, read, scattered, sent};
 
 use crate::support::scene::{AUDIENCE, ISSUER, codes};
 use crate::table::{Row, Table};
@@ -42,13 +42,25 @@ pub async fn ledger(options: &Options, table: &mut Table) {
         let change = if grown == 0 { 0.0 } else { spent.as_secs_f64() * 1000.0 / grown as f64 };
         row.push(("a change, ms", json!(change)));
         // Few: every one is an entry too, and takes a code.
-        timed(&world, &mut row, ["retrieve p50 ms", "p99 ms"], (0..80).map(|index| world.retrieve(account, index)))
-            .await;
-        timed(&world, &mut row, ["metadata p50 ms", "p99 ms"], (0..PROBES).map(|_| world.metadata(account))).await;
+        timed(
+            &world,
+            &mut row,
+            ["retrieve p50 ms", "p99 ms", "server µs"],
+            (0..80).map(|index| world.retrieve(account, index)),
+        )
+        .await;
+        timed(
+            &world,
+            &mut row,
+            ["metadata p50 ms", "p99 ms", "server µs"],
+            (0..PROBES).map(|_| world.metadata(account)),
+        )
+        .await;
         let page = |after: u64| world.get(&format!("history/{account}?after={after}&limit=100"));
         let last = here.saturating_sub(100);
-        timed(&world, &mut row, ["history, last 100, p50 ms", "p99 ms"], (0..50).map(|_| page(last))).await;
-        timed(&world, &mut row, ["history, first 100, p50 ms", "p99 ms"], (0..50).map(|_| page(0))).await;
+        timed(&world, &mut row, ["history, last 100, p50 ms", "p99 ms", "server µs"], (0..50).map(|_| page(last)))
+            .await;
+        timed(&world, &mut row, ["history, first 100, p50 ms", "p99 ms", "server µs"], (0..50).map(|_| page(0))).await;
         let began = Instant::now();
         let verified = read(&world, &format!("history/{account}?verify=true&limit=1"));
         assert_eq!(verified["verified"], true, "{verified}");
@@ -74,12 +86,17 @@ pub async fn set(options: &Options, table: &mut Table) {
         };
         let mut row = vec![("codes", json!(count))];
         let before = world.store_bytes();
-        timed(&world, &mut row, ["import p50 ms", "p99 ms"], (0..PROBES).map(store)).await;
+        timed(&world, &mut row, ["import p50 ms", "p99 ms", "server µs"], (0..PROBES).map(store)).await;
         row.push(("store, KB a set", json!(world.store_bytes().saturating_sub(before) / 1024 / u64::from(PROBES))));
         let retrievals = (0..PROBES * 2).map(|index| world.retrieve(&name(index % PROBES), index));
-        timed(&world, &mut row, ["retrieve p50 ms", "p99 ms"], retrievals).await;
-        timed(&world, &mut row, ["metadata p50 ms", "p99 ms"], (0..PROBES).map(|index| world.metadata(&name(index))))
-            .await;
+        timed(&world, &mut row, ["retrieve p50 ms", "p99 ms", "server µs"], retrievals).await;
+        timed(
+            &world,
+            &mut row,
+            ["metadata p50 ms", "p99 ms", "server µs"],
+            (0..PROBES).map(|index| world.metadata(&name(index))),
+        )
+        .await;
         table.row("set", row);
     }
 }
@@ -99,18 +116,21 @@ pub async fn roles(options: &Options, table: &mut Table) {
         let made = began.elapsed().as_secs_f64() * 1000.0 / f64::from(count - here);
         here = count;
         let mut row = vec![("roles", json!(count)), ("write of a role, ms", json!(made))];
-        retrievals(&world, &mut row, ["one role, p50 ms", "p99 ms"], count, |_| ("role-0".into(), ISSUER.into())).await;
+        retrievals(&world, &mut row, ["one role, p50 ms", "p99 ms", "server µs"], count, |_| {
+            ("role-0".into(), ISSUER.into())
+        })
+        .await;
         let any = |index: u32| (format!("role-{}", index * 7_919 % count), ISSUER.into());
-        retrievals(&world, &mut row, ["any role, p50 ms", "p99 ms"], count + 1, any).await;
+        retrievals(&world, &mut row, ["any role, p50 ms", "p99 ms", "server µs"], count + 1, any).await;
         timed(
             &world,
             &mut row,
-            ["LIST of 100, p50 ms", "p99 ms"],
+            ["LIST of 100, p50 ms", "p99 ms", "server µs"],
             (0..50).map(|_| world.get("roles?list=true&limit=100")),
         )
         .await;
         let protecting = (0..50).map(|_| world.metadata(wary));
-        timed(&world, &mut row, ["metadata with protects, p50 ms", "p99 ms"], protecting).await;
+        timed(&world, &mut row, ["metadata with protects, p50 ms", "p99 ms", "server µs"], protecting).await;
         row.push(("memory MB", json!(memory(world.server.pid().unwrap_or_default()).0)));
         table.row("roles", row);
     }
@@ -135,7 +155,7 @@ pub async fn issuers(options: &Options, table: &mut Table) {
         here = count;
         let mut row = vec![("issuers", json!(count))];
         let any = |index: u32| (format!("at-{}", index * 7_919 % count), iss(index * 7_919 % count));
-        retrievals(&world, &mut row, ["roles of one issuer, p50 ms", "p99 ms"], count, any).await;
+        retrievals(&world, &mut row, ["roles of one issuer, p50 ms", "p99 ms", "server µs"], count, any).await;
         row.push(("memory MB", json!(memory(world.server.pid().unwrap_or_default()).0)));
         table.row("issuers", row);
     }
@@ -146,7 +166,7 @@ pub async fn issuers(options: &Options, table: &mut Table) {
         sent(&world, 1, vec![world.administer(&format!("roles/of-{count}"), &role(&names))]).await;
         let mut row = vec![("issuers of one role", json!(count))];
         let any = |index: u32| (format!("of-{count}"), iss(index % count));
-        retrievals(&world, &mut row, ["p50 ms", "p99 ms"], count + 7, any).await;
+        retrievals(&world, &mut row, ["p50 ms", "p99 ms", "server µs"], count + 7, any).await;
         table.row("issuers of one role", row);
     }
 }
@@ -158,9 +178,13 @@ pub async fn connections(options: &Options, table: &mut Table) {
         // A pool of 20,000 codes has 1,800 for each of ten steps.
         let requests = 1_800;
         let reads = (0..requests * 2).map(|index| world.metadata(&person(index % POOL))).collect();
+        let before = busy(&world);
         let mut reads = sent(&world, count, reads).await;
+        let cost_of_read = cost(&world, before, &reads);
         let lot = (0..requests).map(|index| world.retrieve(&person((index + turn * requests) % POOL), index)).collect();
+        let before = busy(&world);
         let mut lot = sent(&world, count, lot).await;
+        let cost_of_retrieve = cost(&world, before, &lot);
         let ((p50, p99), (read, read_99)) = (p50_p99(&mut lot), p50_p99(&mut reads));
         table.row(
             "connections",
@@ -169,9 +193,11 @@ pub async fn connections(options: &Options, table: &mut Table) {
                 ("retrieve a second", json!(lot.rate() as u64)),
                 ("p50 ms", p50),
                 ("p99 ms", p99),
+                ("server µs", cost_of_retrieve),
                 ("metadata a second", json!(reads.rate() as u64)),
                 ("metadata p50 ms", read),
                 ("metadata p99 ms", read_99),
+                ("metadata: server µs", cost_of_read),
                 ("memory MB", json!(memory(world.server.pid().unwrap_or_default()).0)),
             ],
         );
@@ -230,7 +256,7 @@ async fn pool(store: Store) -> World {
 async fn retrievals(
     world: &World,
     row: &mut Row,
-    names: [&'static str; 2],
+    names: [&'static str; 3],
     seed: u32,
     who: impl Fn(u32) -> (String, String),
 ) {
@@ -242,9 +268,13 @@ async fn retrievals(
     timed(world, row, names, list).await;
 }
 
-async fn timed(world: &World, row: &mut Row, names: [&'static str; 2], list: impl Iterator<Item = Prepared>) {
-    let (p50, p99) = p50_p99(&mut sent(world, 1, list.collect()).await);
-    row.extend([(names[0], p50), (names[1], p99)]);
+async fn timed(world: &World, row: &mut Row, names: [&'static str; 3], list: impl Iterator<Item = Prepared>) {
+    let list = list.collect();
+    let before = busy(world);
+    let mut run = sent(world, 1, list).await;
+    let cost = cost(world, before, &run);
+    let (p50, p99) = p50_p99(&mut run);
+    row.extend([(names[0], p50), (names[1], p99), (names[2], cost)]);
 }
 
 fn role(issuers: &[&str]) -> Value {

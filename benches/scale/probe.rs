@@ -1,6 +1,7 @@
 //! How long requests take, and what the server has in memory.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -37,7 +38,9 @@ pub async fn acts(world: &World, accounts: u32, probes: u32) -> Row {
     let reads = scattered(accounts, probes, 1).map(|number| world.metadata(&name(number))).collect();
     let (read, read_99) = p50_p99(&mut sent(world, 1, reads).await);
     let reads = scattered(accounts, probes * 4, 2).map(|number| world.metadata(&name(number))).collect();
+    let before = busy(world);
     let mut many = sent(world, 64, reads).await;
+    let cost_of_read = cost(world, before, &many);
     let (reads_second, (_, reads_99)) = (many.rate() as u64, p50_p99(&mut many));
     let pages = scattered(accounts, 200, 3)
         .map(|number| {
@@ -51,7 +54,9 @@ pub async fn acts(world: &World, accounts: u32, probes: u32) -> Row {
     let one = scattered(accounts, probes, 4).map(|number| world.retrieve(&name(number), number)).collect();
     let (single, single_99) = p50_p99(&mut sent(world, 1, one).await);
     let lot = scattered(accounts, probes * 4, 5).map(|number| world.retrieve(&name(number), number)).collect();
+    let before = busy(world);
     let mut many = sent(world, 64, lot).await;
+    let cost_of_retrieve = cost(world, before, &many);
     let (rate, (p50, p99)) = (many.rate() as u64, p50_p99(&mut many));
     vec![
         ("retrieve p50 ms", single),
@@ -59,10 +64,12 @@ pub async fn acts(world: &World, accounts: u32, probes: u32) -> Row {
         ("retrieve × 64: a second", json!(rate)),
         ("× 64: p50 ms", p50),
         ("× 64: p99 ms", p99),
+        ("retrieve: server µs", cost_of_retrieve),
         ("metadata p50 ms", read),
         ("metadata p99 ms", read_99),
         ("metadata × 64: a second", json!(reads_second)),
         ("metadata × 64: p99 ms", reads_99),
+        ("metadata: server µs", cost_of_read),
         ("LIST of 100 p50 ms", list),
         ("LIST p99 ms", list_99),
         ("LIST of folders p50 ms", folders),
@@ -74,6 +81,21 @@ async fn listed(world: &World, pages: Vec<Prepared>) -> Run {
     let run = send_all(world.address(), 1, pages).await;
     assert!(run.wrong.is_none() || run.counts().contains("200"), "VOID: {:?}", run.wrong);
     run
+}
+
+/// Processor time of all threads of the server so far, as the scheduler counts it: other programs on the machine do not show in it.
+pub fn busy(world: &World) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{}/task", world.server.pid().unwrap_or_default())).into_iter().flatten();
+    let spent = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(spent.sum())
+}
+
+/// Microseconds of the server's processor for each answer of `run`, since `before`.
+pub fn cost(world: &World, before: Duration, run: &Run) -> Value {
+    json!((busy(world).saturating_sub(before).as_micros() as u64) / run.times.len().max(1) as u64)
 }
 
 /// Resident memory of a process in megabytes: now, and at most since [`forget_peak`].

@@ -51,6 +51,10 @@ impl Run {
         self.times.get(index).map_or("-".into(), |time| format!("{:.2}", time.as_secs_f64() * 1000.0))
     }
     /// How many answers had which status.
+    pub const fn statuses(&self) -> &BTreeMap<u16, usize> {
+        &self.statuses
+    }
+    /// The same in words.
     pub fn counts(&self) -> String {
         self.statuses.iter().map(|(status, count)| format!("{status}: {count}")).collect::<Vec<_>>().join(", ")
     }

@@ -21,8 +21,10 @@ const VERSION: &str = "version";
 /// The format that this program writes and the only one that it reads.
 pub(super) const KNOWN: u64 = 1;
 
-/// Pages kept in memory. redb's own default of 1 GiB is more than a small host has.
-const CACHE: usize = 128 << 20;
+/// Pages kept in memory: more than all pages that lead to the records of a million accounts. The records themselves are in the system's
+/// cache of files, a microsecond away. redb's own default of 1 GiB is more than a small host has, and what is kept is held by each thread's
+/// part of the allocator in turn, so that the process may come to hold this several times.
+const CACHE: usize = 64 << 20;
 
 /// Where a database lives, so that it can be opened again after a failure.
 pub(super) trait Place: Send + Sync {
