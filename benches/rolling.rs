@@ -25,7 +25,7 @@ use nodes::Nodes;
 use support::postgres;
 use support::server::BINARY;
 use ways::Missed;
-use work::{Load, Timed, row};
+use work::{Ends, Load, Timed, row};
 
 /// Measures what clients see of an upgrade.
 #[derive(Parser)]
@@ -72,6 +72,7 @@ fn main() {
     let (seen, replaced) = std::thread::scope(|scope| {
         let working = scope.spawn(|| work::run(&scene, &token, &addresses, load, &missed, &stop));
         sleep(Duration::from_secs(options.quiet));
+        let _ends = Ends(&stop);
         let mut replaced = Vec::new();
         for _ in 0..options.rounds {
             replaced.push(nodes.replace_each(BINARY.as_ref(), Duration::from_secs(options.between)));

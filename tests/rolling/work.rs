@@ -113,7 +113,8 @@ pub fn run(scene: &Scene, token: &str, nodes: &[SocketAddr], load: Load, missed:
     seen
 }
 
-struct Ends<'a>(&'a AtomicBool);
+/// Says stop when it goes.
+pub struct Ends<'a>(pub &'a AtomicBool);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use sparekey::random::OsRandom;
+use sparekey::storage::redb::Redb;
+use sparekey::storage::{Expect, Found, Get, Storage as _, Write};
 
 use story::{READS, reads};
 use support::http::Client;
@@ -151,6 +154,44 @@ fn stores_that_earlier_versions_left_open_with_everything_in_them() {
             goes_on(&server, &root, &kept, &name);
             examined(&server, token, &name);
         }
+    }
+}
+
+/// What lies under a key of a store that no server has open; `change` may write something else there.
+fn beneath(store: &Path, key: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let store = Redb::open(store).expect("it opens");
+        let Found::Value(before, revision) = store.get_many(vec![Get::new(key)]).await.expect("read").remove(0) else {
+            panic!("{key} is not there")
+        };
+        let mut bytes = before.clone();
+        change(&mut bytes);
+        if bytes != before {
+            let write = Write::put(key, Expect::At(revision), bytes.clone(), &OsRandom);
+            store.put_all(vec![write]).await.expect("written");
+        }
+        bytes
+    })
+}
+
+#[test]
+fn a_store_with_something_newer_in_it_is_refused_by_name_at_the_start_and_stays_as_it_is() {
+    let fixture = folder().join("0.1.0");
+    // The first byte of the keyring is its format, that of the seal record begins an array.
+    for (key, at, said) in
+        [("keyring", 0, "format 2, which a newer version wrote"), ("seal", 1, "start the version that wrote it")]
+    {
+        let place = tempfile::tempdir().expect("a folder");
+        let mut server = opened(&fixture, "redb", place.path());
+        assert!(server.terminate().success());
+        let store = place.path().join("store.redb");
+        let newer = beneath(&store, key, |bytes| bytes[at] = 2);
+        let config = server.configure();
+        let output = Command::new(BINARY).args(["server", "--config"]).arg(config).output().expect("it runs");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && log.contains(key) && log.contains(said), "{key}: {log}");
+        assert_eq!(beneath(&store, key, |_| ()), newer, "{key} was written");
     }
 }
 
