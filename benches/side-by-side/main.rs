@@ -110,12 +110,12 @@ fn measure(options: &Options, kept: &Kept) -> bool {
     let works: Vec<_> = works::ALL.iter().filter(|(name, _)| wanted(name) && !done(name)).collect();
     let mut whole = true;
     for (index, (name, work)) in works.iter().enumerate() {
-        if load::STOPPED.load(Ordering::Relaxed) {
-            eprintln!("stopped; --resume goes on here");
-            return false;
-        }
         eprintln!("[{}/{} {:>4.0} s] {name}", index + 1, works.len(), begun.elapsed().as_secs_f64());
         let outcome = one(&stage, *work, &build);
+        if load::STOPPED.load(Ordering::Relaxed) {
+            eprintln!("stopped in the middle of it; --resume begins with it");
+            return false;
+        }
         if let Some(void) = &outcome.void {
             eprintln!("  VOID: {void}");
             whole = false;

@@ -1,4 +1,4 @@
-//! What a measurement stood on: machine, versions, date.
+//! What a measurement stood on: machine and versions.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::server::BINARY;
-use crate::support::{postgres, provision, signer};
+use crate::support::{postgres, provision};
 
 /// SHA-256 of the program that is measured.
 pub fn build() -> String {
@@ -27,7 +27,6 @@ pub fn rows() -> Vec<(&'static str, String)> {
     let bao = said(&provision::bao(), &["version"]);
     let revision = said(Path::new("git"), &["describe", "--always", "--dirty"]);
     vec![
-        ("date", date(signer::now())),
         ("processors", format!("{processors} × {}", after(&read("/proc/cpuinfo"), "model name"))),
         ("memory", format!("{memory} GB")),
         ("file system of the stores", file_system()),

@@ -77,6 +77,10 @@ fn page(outcomes: &[(&str, Outcome)], full: bool) -> String {
         }
     }
     text.push_str("\n## Machine\n\n| | |\n|---|---|\n");
+    let mut days: Vec<String> = outcomes.iter().map(|(_, outcome)| machine::date(outcome.at)).collect();
+    days.sort_unstable();
+    days.dedup();
+    let _ = writeln!(text, "| measured on | {} |", days.join(", "));
     for (what, which) in machine::rows() {
         let _ = writeln!(text, "| {what} | {which} |");
     }
