@@ -23,17 +23,24 @@ const SPAN: Duration = Duration::from_secs(3);
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    println!("| nodes | callers | statements | acts/s | p50 ms | p99 ms |\n|---|---|---|---|---|---|");
+    println!("| nodes | callers | statements | acts/s | p50 ms | p99 ms | WAL bytes an act |\n|---|---|---|---|---|---|---|");
     for (nodes, callers) in [(1, 1), (1, 16), (1, 128), (3, 128)] {
         for prepared in [false, true] {
+            let before = written();
             let mut times = runtime.block_on(measure(nodes, callers, prepared));
+            let wal = (written() - before) / times.len() as u64;
             times.sort_unstable();
             let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0;
             let rate = times.len() as f64 / SPAN.as_secs_f64();
             let kept = if prepared { "kept" } else { "sent" };
-            println!("| {nodes} | {callers} | {kept} | {rate:.0} | {:.2} | {:.2} |", at(0.5), at(0.99));
+            println!("| {nodes} | {callers} | {kept} | {rate:.0} | {:.2} | {:.2} | {wal} |", at(0.5), at(0.99));
         }
     }
+}
+
+/// Bytes that the server ever wrote to its log, which a standby gets too.
+fn written() -> u64 {
+    postgres_server::shared().sql("SELECT (pg_current_wal_lsn() - '0/0')::bigint").trim().parse().expect("a number")
 }
 
 async fn measure(nodes: usize, callers: usize, prepared: bool) -> Vec<Duration> {
