@@ -23,7 +23,9 @@ const SPAN: Duration = Duration::from_secs(3);
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    println!("| nodes | callers | statements | acts/s | p50 ms | p99 ms | WAL bytes an act |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| nodes | callers | statements | acts/s | p50 ms | p99 ms | WAL bytes an act |\n|---|---|---|---|---|---|---|"
+    );
     for (nodes, callers) in [(1, 1), (1, 16), (1, 128), (3, 128)] {
         for prepared in [false, true] {
             let before = written();
