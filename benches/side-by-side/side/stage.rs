@@ -86,7 +86,8 @@ pub struct Sparekey {
 impl Sparekey {
     /// On redb, or over this storage block.
     pub fn new(storage: Option<String>) -> Self {
-        let setup = Setup::default().log_level("warn");
+        // A store of a million accounts may take its time to open and to close.
+        let setup = Setup::default().log_level("warn").patience(std::time::Duration::from_secs(120));
         let server = match storage {
             Some(block) => setup.storage(block).start(),
             None => setup.start(),

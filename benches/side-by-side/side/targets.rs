@@ -190,7 +190,7 @@ pub const ALL: &[Target] = &[
         beside: "raft, as many secrets",
         wanted: &[&[most(0.05, "× its time", |outcome| figures(outcome, "sparekey", "openbao"))]],
         shown: ("=sparekey", "=openbao"),
-        reason: "redb's file is read and checked before the first answer.",
+        reason: "",
     },
     Target {
         work: "size",
