@@ -79,6 +79,11 @@ impl Place {
         if answer.body.is_empty() { Value::Null } else { answer.json() }
     }
 
+    /// The embedded store itself.
+    pub fn redb(&self) -> Arc<Redb> {
+        Arc::clone(&self.redb)
+    }
+
     /// A client with this token.
     pub fn client(&self, token: &str) -> Client {
         self.node.client().token(token)
