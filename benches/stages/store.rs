@@ -30,7 +30,7 @@ struct Place {
 
 fn place() -> Place {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let runtime = Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime");
     let store = Arc::new(Redb::open(&folder.path().join("sparekey.redb")).expect("a store"));
     let random = Arc::new(SeededRandom::new(1));
     for first in (0..FILLED).step_by(1000) {
