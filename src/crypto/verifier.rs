@@ -10,7 +10,7 @@
 //! takes 19 MiB and some 15 ms of a core. Codes of 112 bits and more need no stretching (NIST SP 800-63B-4 section 3.1.2.2): their
 //! verifier is a [fingerprint](super::fingerprint). 128 bits are enough for equality, as with fingerprints.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
@@ -28,6 +28,24 @@ const PASSES: u32 = 2;
 /// Stretches the codes of one account. Slow on purpose: some 15 ms and 19 MiB each; never on a thread that serves requests.
 pub struct Stretcher(Label);
 
+/// The memory of one computation, to be used again: allocators keep what so many threads gave back, and a busy hour would stay resident.
+///
+/// What a computation left in it says nothing without the fingerprint key, as little as a [`Stretched`] does.
+pub struct Workspace(Vec<Block>);
+
+impl Workspace {
+    /// Memory for one computation at a time.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] if there is none.
+    pub fn new() -> Result<Self, CryptoError> {
+        let (mut blocks, count) = (Vec::new(), MEMORY as usize);
+        blocks.try_reserve_exact(count).map_err(|_| CryptoError::Library("code stretching"))?;
+        blocks.resize(count, Block::default());
+        Ok(Workspace(blocks))
+    }
+}
+
 /// A stretched code. Without the fingerprint key nobody can tell it from another; with it, it is as good as the code.
 pub struct Stretched(Zeroizing<[u8; 32]>);
 
@@ -35,13 +53,13 @@ impl Stretcher {
     /// Stretches a code in folded spelling.
     ///
     /// # Errors
-    /// [`CryptoError::Library`] if there is no memory for it.
-    pub fn stretch(&self, folded: &str) -> Result<Stretched, CryptoError> {
+    /// [`CryptoError::Library`] if the library refuses its parameters.
+    pub fn stretch(&self, folded: &str, workspace: &mut Workspace) -> Result<Stretched, CryptoError> {
         let failed = |_| CryptoError::Library("code stretching");
         let params = Params::new(MEMORY, PASSES, 1, Some(32)).map_err(failed)?;
         let mut out = Zeroizing::new([0; 32]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(folded.as_bytes(), self.0.bytes(), &mut *out)
+            .hash_password_into_with_memory(folded.as_bytes(), self.0.bytes(), &mut *out, &mut workspace.0)
             .map_err(failed)?;
         Ok(Stretched(out))
     }
@@ -89,8 +107,10 @@ mod tests {
     #[test]
     fn a_verifier_belongs_to_its_code_account_and_keyring() {
         let (ring, other) = (keyring(1), keyring(2));
-        let of = |ring: &Keyring, account: &[u8; 16], code: &str| {
-            ring.verifier(account, &ring.stretcher(account).stretch(code).unwrap())
+        // One workspace for all: what the computation before left in it changes nothing.
+        let mut workspace = Workspace::new().unwrap();
+        let mut of = |ring: &Keyring, account: &[u8; 16], code: &str| {
+            ring.verifier(account, &ring.stretcher(account).stretch(code, &mut workspace).unwrap())
         };
         let verifier = of(&ring, &[1; 16], "7kq29m2pxw4tb8hd");
         assert_eq!(verifier, of(&ring, &[1; 16], "7kq29m2pxw4tb8hd"));
@@ -98,7 +118,7 @@ mod tests {
         assert_ne!(verifier, of(&ring, &[2; 16], "7kq29m2pxw4tb8hd"));
         assert_ne!(verifier, of(&other, &[1; 16], "7kq29m2pxw4tb8hd"));
         // Both the salt and the HMAC bind the account.
-        let stretched = ring.stretcher(&[1; 16]).stretch("7kq29m2pxw4tb8hd").unwrap();
+        let stretched = ring.stretcher(&[1; 16]).stretch("7kq29m2pxw4tb8hd", &mut Workspace::new().unwrap()).unwrap();
         assert_ne!(verifier, ring.verifier(&[2; 16], &stretched));
     }
 

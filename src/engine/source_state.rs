@@ -1,7 +1,11 @@
 //! What a source has sent so far: counters, and subjects that no account was found for.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use minicbor::{Decode, Encode};
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use crate::domain::time::Timestamp;
 use crate::engine::cache::storage_failed;
@@ -29,6 +33,49 @@ pub enum Tally {
     Verified(Timestamp),
     /// The transmitter changed the stream's state.
     Stream(String),
+}
+
+/// What is to be counted, by source.
+#[derive(Default)]
+pub struct Tallies(Mutex<HashMap<String, Arc<Queue>>>);
+
+struct Queue {
+    /// Who has it writes; one at a time, in the order in which they came.
+    turn: Semaphore,
+    waiting: Mutex<Vec<Tally>>,
+}
+
+impl Tallies {
+    /// Sources are configured by operators, so there are never many.
+    fn queue(&self, source: &str) -> Arc<Queue> {
+        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Queue { turn: Semaphore::new(1), waiting: Mutex::default() });
+        Arc::clone(queues.entry(source.to_owned()).or_insert_with(new))
+    }
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Tally>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tallies that are being written; those of others wait again if whoever writes them goes away meanwhile.
+struct Taken<'a> {
+    tallies: Vec<Tally>,
+    queue: &'a Queue,
+}
+
+impl Taken<'_> {
+    fn settled(mut self) {
+        self.tallies.clear();
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.queue.waiting().append(&mut self.tallies);
+    }
 }
 
 /// The state of a source.
@@ -103,11 +150,22 @@ impl Engine {
             _ => Ok(SourceState::default()),
         }
     }
-    /// Counts. A counter that cannot be written is logged: the event it counts is durable elsewhere.
+    /// Counts, together with all that wait to be counted at this source: a record that each event wrote for itself would be the one that
+    /// all of them queue for. A counter that cannot be written is logged: the event it counts is durable elsewhere.
     pub async fn tally(&self, source: &str, tally: Tally) {
-        if let Err(error) = self.change_state(source, None, |state| state.count(&tally)).await {
-            tracing::warn!(source, ?error, "could not count an event");
+        let queue = self.tallies.queue(source);
+        queue.waiting().push(tally);
+        let Ok(_turn) = queue.turn.acquire().await else { return };
+        let taken = Taken { tallies: std::mem::take(&mut *queue.waiting()), queue: &queue };
+        // Somebody who had a turn before has counted this one.
+        if taken.tallies.is_empty() {
+            return;
         }
+        let count = |state: &mut SourceState| taken.tallies.iter().for_each(|tally| state.count(tally));
+        if let Err(error) = self.change_state(source, None, count).await {
+            tracing::warn!(source, ?error, events = taken.tallies.len(), "could not count");
+        }
+        taken.settled();
     }
     /// Lists subjects that no account was found for, once for each event, before the event is acknowledged.
     pub async fn note_unmapped(&self, source: &str, event: &str, subjects: Vec<String>) -> Result<()> {

@@ -1,13 +1,14 @@
 //! The pool in which codes are stretched: so many at a time, so many waiting, and no more, whatever strangers send.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::crypto::verifier::{Stretched, Stretcher};
+use crate::crypto::CryptoError;
+use crate::crypto::verifier::{Stretched, Stretcher, Workspace};
 use crate::error::{Error, Kind, Result};
 
 /// Most computations at a time: 19 MiB and one core each.
@@ -21,6 +22,8 @@ pub struct Pool {
     places: Semaphore,
     /// Turns at the work; on its way to the worker while it is used.
     turns: Arc<Semaphore>,
+    /// Memory that nobody computes in at the moment: never more than there were turns at a time.
+    spare: Arc<Mutex<Vec<Workspace>>>,
     /// Computations so far.
     done: AtomicU64,
 }
@@ -37,7 +40,7 @@ impl Pool {
     /// A pool of `at_work` computations at a time; `waiting` more requests may wait.
     pub fn new(at_work: usize, waiting: usize) -> Self {
         let turns = Arc::new(Semaphore::new(at_work));
-        Pool { places: Semaphore::new(at_work + waiting), turns, done: AtomicU64::new(0) }
+        Pool { places: Semaphore::new(at_work + waiting), turns, spare: Arc::default(), done: AtomicU64::new(0) }
     }
 
     /// Stretches `codes`, one after the other, on a thread that serves no requests.
@@ -52,8 +55,12 @@ impl Pool {
         let _place = self.places.try_acquire().map_err(|_| full())?;
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
         self.done.fetch_add(codes.len() as u64, Ordering::Relaxed);
-        let work = move || {
-            let stretched = codes.iter().map(|code| stretcher.stretch(code)).collect::<Result<Vec<_>, _>>();
+        let spare = Arc::clone(&self.spare);
+        let work = move || -> std::result::Result<Vec<_>, CryptoError> {
+            let free = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut workspace = free.map_or_else(Workspace::new, Ok)?;
+            let stretched = codes.iter().map(|code| stretcher.stretch(code, &mut workspace)).collect();
+            spare.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
             // Held by the work itself: a client that goes away does not make room for a second computation in its place.
             drop(turn);
             stretched
@@ -94,5 +101,6 @@ mod tests {
             assert_eq!(one.await.unwrap().unwrap(), 1, "who waited comes to their turn");
         }
         assert_eq!(pool.done(), 3, "what was refused cost nothing");
+        assert_eq!(pool.spare.lock().unwrap().len(), 1, "all three worked in the same memory");
     }
 }

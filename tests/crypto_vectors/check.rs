@@ -7,6 +7,7 @@ use sparekey::crypto::barrier::{open_value, seal_value};
 use sparekey::crypto::envelope::{Place, SealedCode, WrappedDek, open_code, rewrap, seal_set};
 use sparekey::crypto::keyring::{HashPurpose, KeyState, Keyring};
 use sparekey::crypto::secret::{CodeText, Key};
+use sparekey::crypto::verifier::Workspace;
 use sparekey::crypto::{signing, wrapped};
 use sparekey::domain::time::Timestamp;
 use sparekey::storage::Revision;
@@ -202,7 +203,7 @@ fn macs() {
         assert_eq!(input, hex(&verifier["input"]));
         assert_eq!(plain::hmac(&hex(&v["fingerprint_key"]), &input)[..16], hex(&verifier["verifier"]));
         let account = bytes(&verifier["account_id"]);
-        let made = ring.stretcher(&account).stretch(std::str::from_utf8(&folded).unwrap()).unwrap();
+        let made = ring.stretcher(&account).stretch(std::str::from_utf8(&folded).unwrap(), &mut Workspace::new().unwrap()).unwrap();
         assert_eq!(ring.verifier(&account, &made)[..], hex(&verifier["verifier"]));
     }
     let mut purposes = HashPurpose::ALL.to_vec();

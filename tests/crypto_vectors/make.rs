@@ -7,6 +7,7 @@ use sparekey::crypto::envelope::{Place, rewrap, seal_set};
 use sparekey::crypto::keyring::{CONFIG_CHAIN, HashPurpose, Keyring};
 use sparekey::crypto::secret::{CodeText, Key};
 use sparekey::crypto::signing::SigningKey;
+use sparekey::crypto::verifier::Workspace;
 use sparekey::crypto::wrapped;
 use sparekey::domain::time::Timestamp;
 use sparekey::random::{self, SeededRandom};
@@ -238,7 +239,7 @@ fn macs(draws: &Draws, ring: &Keyring, keyring: &Value) -> Value {
     let verifier = |folded: &str| {
         let salt = plain::layout("verifier/salt", &mount, &[&account]);
         let stretched = plain::argon2id(folded.as_bytes(), &salt);
-        let made = ring.stretcher(&account).stretch(folded).unwrap();
+        let made = ring.stretcher(&account).stretch(folded, &mut Workspace::new().unwrap()).unwrap();
         json!({
             "account_id": hex_of(account),
             "folded": hex_of(folded),

@@ -1,8 +1,12 @@
 //! Security Event Tokens through `events/:source`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sparekey::engine::request::Operation;
 use sparekey::storage::faulty::Times;
+use tokio::task::JoinSet;
 
 use crate::harness::{Bench, CODES, ISS, START, Signer};
 
@@ -67,6 +71,42 @@ async fn a_failed_write_is_an_error_and_the_retry_takes_effect() {
     assert_eq!(bench.send_event(&event).await.status, 500, "a 400 would make the sender stop");
     assert_eq!(bench.send_event(&event).await.status, 202);
     assert_eq!(bench.act("retrieve/github/acme", json!({})).await.word(), "ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_come_together_are_counted_together() {
+    let bench = Arc::new(Bench::new().await);
+    bench.store.delay(Duration::from_millis(2));
+    bench.store.reset_counts();
+    let mut senders = JoinSet::new();
+    for number in 0..32 {
+        let (bench, event) = (bench.clone(), bench.event(&format!("user{number}@example.com"), bench.now(), json!({})));
+        senders.spawn(async move { bench.send_event(&event).await.status });
+    }
+    assert!(senders.join_all().await.iter().all(|status| *status == 202));
+    let writes = bench.store.counts().put_all;
+    assert_eq!(bench.read("sources/idp").await["counters"]["applied"], 32, "none is forgotten");
+    assert!((33..=40).contains(&writes), "{writes} writes: one for each event, and few for the counter of all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_to_be_counted_for_somebody_who_went_away_is_counted_with_the_next() {
+    let mut kept = 0;
+    // The sender goes away between any two calls of the store.
+    for patience in (25..).step_by(50) {
+        let bench = Bench::new().await;
+        let of = |number: u32| bench.event(&format!("user{number}@example.com"), bench.now(), json!({}));
+        bench.store.delay(Duration::from_millis(50));
+        let sent = tokio::time::timeout(Duration::from_millis(patience), bench.send_event(&of(1))).await;
+        assert_eq!(bench.send_event(&of(2)).await.status, 202);
+        let counted = bench.read("sources/idp").await["counters"]["applied"].as_u64();
+        if sent.is_ok() {
+            assert_eq!(counted, Some(2));
+            break;
+        }
+        kept += u32::from(counted == Some(2));
+    }
+    assert!(kept > 0, "what was on its way to the counter was lost");
 }
 
 #[tokio::test]
