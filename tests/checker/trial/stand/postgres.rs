@@ -68,7 +68,8 @@ impl Postgres {
             let setup = Setup::default().log_level("warn").storage(&block);
             let peer = if number == 1 { peer.device() } else { String::new() };
             let setup = setup.environment(clocks.get(number - 1).map(Clock::environment).unwrap_or_default());
-            setup.extra(&format!("node_id = \"node-{number}\"\n{peer}"))
+            // After a promotion codes wait until every node has had time to object: about three times this.
+            setup.extra(&format!("node_id = \"node-{number}\"\nanchor_interval = \"1s\"\n{peer}"))
         };
         let first = setup(1).static_seal().start();
         let key = first.dir().join("seal.key");
@@ -219,9 +220,13 @@ impl Stand for Postgres {
         self.nodes.iter().for_each(|node| node.until("unsealed", |health| health == 200));
         // A node that has a new line before it compares in its own time.
         let deadline = Instant::now() + Duration::from_secs(90);
-        let reads = |node: &Server| node.root().read("backup-codes/config").status == 200;
-        while !self.nodes.iter().all(reads) && Instant::now() < deadline {
-            sleep(Duration::from_millis(100));
+        let reads = |door: &Door| {
+            let read = door.root.try_send("GET", "backup-codes/config", None);
+            read.is_ok_and(|answer| answer.status == 200)
+        };
+        while !self.doors().iter().all(reads) {
+            assert!(Instant::now() < deadline, "a node does not answer after everything was made whole");
+            sleep(Duration::from_millis(50));
         }
     }
     fn end(&mut self, _: &Log) -> Vec<Finding> {
