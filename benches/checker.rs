@@ -16,6 +16,7 @@ mod support;
 #[path = "../tests/checker/trial/mod.rs"]
 mod trial;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,8 @@ struct Options {
     /// At most so many rounds.
     #[arg(long)]
     rounds: Option<u64>,
-    /// What the first round is drawn from; each later one from the next number [1, or the first that `--add-to` has not seen].
+    /// What the first round of a form is drawn from; each later one from the next number [1, or the first that `--add-to` has not
+    /// seen].
     #[arg(long)]
     seed: Option<u64>,
     /// Clients that act at the same time.
@@ -111,12 +113,17 @@ fn main() -> ExitCode {
     }
     let seed = options.seed.or(tally.next_seed()).unwrap_or(1);
     let (began, mut wrong) = (Instant::now(), Vec::new());
+    let mut played: BTreeMap<String, u64> = BTreeMap::new();
     for round in 0..options.rounds.unwrap_or(u64::MAX) {
         if options.are_met(&tally, began.elapsed()) {
             break;
         }
-        let (seed, form) = (seed + round, forms[(round % forms.len() as u64) as usize]);
+        let form = forms[(round % forms.len() as u64) as usize];
         let name = format!("{form:?}").to_lowercase();
+        // Each form has every seed: what a stand makes of one must not depend on whose turn it is.
+        let before = played.entry(name.clone()).or_default();
+        let seed = seed + *before;
+        *before += 1;
         let outcome = one(&options, form, seed);
         println!("{name}, seed {seed}, {} clients: {}", options.clients, outcome.figures());
         if options.keep || !outcome.verdict.breaches.is_empty() {

@@ -83,3 +83,16 @@ impl Clock {
         self.folder.path().join("offset")
     }
 }
+
+impl Drop for Clock {
+    /// What the library keeps in shared memory for a process goes with its end, but not where it was killed.
+    fn drop(&mut self) {
+        for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let kept = ["faketime_shm_", "sem.faketime_sem_"].iter().find_map(|kept| name.strip_prefix(kept));
+            if kept.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
