@@ -228,6 +228,7 @@ async fn commit<T: Configuration>(
         let before = old.as_ref().map(T::show);
         let after = new.as_ref().map(T::show).or_else(|| built_in().as_ref().map(T::show));
         if before == after {
+            engine.settled().await?;
             return Ok(Response { warnings, ..Response::empty() });
         }
         let act = match (&before, &after) {

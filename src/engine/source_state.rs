@@ -198,7 +198,7 @@ impl Engine {
             writes.push(Write::put(&key, expect, record::encode(&state), &*self.random));
             match self.storage.put_all(writes).await {
                 Ok(()) => return Ok(()),
-                Err(PutError::Conflict { index: 0 }) if event.is_some() => return Ok(()),
+                Err(PutError::Conflict { index: 0 }) if event.is_some() => return self.settled().await,
                 Err(PutError::Conflict { .. }) => {}
                 Err(PutError::Unknown(source)) => return Err(Error::internal(source)),
                 Err(PutError::Failed(error)) => return Err(storage_failed(error)),

@@ -95,6 +95,7 @@ impl Engine {
             // What went down stands, though its caller might not do it any more.
             let holds = |operation| stored.as_ref().is_some_and(|stored| stored.record.ledger.holds(operation));
             if let Some(index) = unknown.iter().position(|(operation, _)| holds(operation)) {
+                self.settled().await?;
                 return Ok(unknown.swap_remove(index).1);
             }
             if let Some((claimant, _)) = &mut judged {
@@ -128,7 +129,11 @@ impl Engine {
                 continue;
             }
             let answer = match decided? {
-                Decision::Keep(answer) => return Ok(answer),
+                Decision::Keep(answer) => {
+                    drop(snapshot);
+                    self.settled().await?;
+                    return Ok(answer);
+                }
                 Decision::Write(answer) => answer,
             };
             attempt.settle();
@@ -159,6 +164,14 @@ impl Engine {
         }
         Err(Error::unavailable("too many writes to this account at once; try again")
             .with_retry_after(Duration::from_secs(1)))
+    }
+
+    /// Waits until what was read is as durable as a write: it is about to be acknowledged.
+    ///
+    /// # Errors
+    /// A store that cannot tell.
+    pub async fn settled(&self) -> Result<()> {
+        self.storage.settled().await.map_err(storage_failed)
     }
 
     /// Reads account, settings, key hierarchy and the profile; in one call where the profile is one of those last seen.

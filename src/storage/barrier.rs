@@ -206,6 +206,9 @@ impl Storage for Barrier {
             Ok(Box::new(Stepped::new(beneath, step)) as Box<dyn Snapshot>)
         })
     }
+    fn settled(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.inner.settled()
+    }
     fn lines(&self) -> Option<&Lines> {
         self.inner.lines()
     }

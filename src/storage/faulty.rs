@@ -66,6 +66,7 @@ struct Switches {
     reads: Times,
     writes: Times,
     unknown: Option<(Outcome, Times)>,
+    settled: Times,
     delay: Duration,
     corrupt: HashMap<String, usize>,
     /// How many single writes are still carried out.
@@ -89,6 +90,10 @@ impl Faulty {
     /// `get_many`, `list` and the batches of snapshots answer [`StorageError::Failed`].
     pub fn fail_reads(&self, times: Times) {
         self.switches().reads = times;
+    }
+    /// `settled` answers [`StorageError::Failed`]: what is read may be lost.
+    pub fn fail_settling(&self, times: Times) {
+        self.switches().settled = times;
     }
     /// `put_all` writes nothing and answers [`PutError::Failed`].
     pub fn fail_writes(&self, times: Times) {
@@ -142,6 +147,13 @@ impl Faulty {
         count(&mut switches.counts);
         match switches.left == Some(0) || switches.reads.strikes() {
             true => Err(fault("read")),
+            false => Ok(()),
+        }
+    }
+    fn before_settling(&self) -> Result<(), StorageError> {
+        let mut switches = self.switches();
+        match switches.left == Some(0) || switches.settled.strikes() {
+            true => Err(fault("settling")),
             false => Ok(()),
         }
     }
@@ -273,6 +285,13 @@ impl Storage for Faulty {
         Box::pin(async move {
             let inner = Arc::clone(&self.inner).snapshot().await?;
             Ok(Box::new(FaultySnapshot { layer: self, inner }) as Box<dyn Snapshot>)
+        })
+    }
+    fn settled(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async move {
+            self.stall().await;
+            self.before_settling()?;
+            self.inner.settled().await
         })
     }
     fn lines(&self) -> Option<&Lines> {

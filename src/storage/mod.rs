@@ -12,6 +12,7 @@
 //!   conflict too.
 //! * [`Storage::list`] names one level below a prefix, sorted by bytes; folders end in `/`. A prefix that is neither empty nor
 //!   ends in `/` is an error.
+//! * [`Storage::settled`] is asked before something that was only read is acknowledged as done.
 //! * [`Storage::snapshot`] gives everything that was stored at one moment, in the order of the keys.
 
 use std::error::Error as StdError;
@@ -221,6 +222,14 @@ pub trait Storage: Send + Sync + 'static {
     /// [`StorageError::Failed`] where the backend gives no snapshots, with what to use instead.
     fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
         Box::pin(async { Err(snapshot::unsupported()) })
+    }
+    /// Returns once everything that can be read is as durable as what was written. For an answer that says something was done and
+    /// rests on a read alone: what the store shows need not have reached a standby yet.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`] where that cannot be known now.
+    fn settled(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async { Ok(()) })
     }
     /// The lines of the server beneath, where a store has one that can be replaced by a copy (see [`mod@line`]).
     fn lines(&self) -> Option<&line::Lines> {

@@ -16,6 +16,7 @@ use self::address::Address;
 use self::connection::Connections;
 use self::error::PostgresError;
 use self::queue::{Job, Pushed, Queue};
+use self::settling::Settling;
 use self::snapshot::PostgresSnapshot;
 use self::statements::Statements;
 use super::line::Lines;
@@ -31,6 +32,7 @@ mod options;
 mod queue;
 mod reader;
 mod schema;
+mod settling;
 mod snapshot;
 mod statements;
 mod tls;
@@ -51,6 +53,7 @@ struct Shared {
     statements: Statements,
     queue: Queue,
     lines: Arc<Lines>,
+    settling: Settling,
     patience: Duration,
 }
 
@@ -90,6 +93,7 @@ impl Postgres {
             // Half of the connections, so that writes never keep all reads waiting.
             queue: Queue::new(options.max_parallel.div_ceil(2)),
             lines,
+            settling: Settling::new(),
             patience: options.statement_timeout,
         };
         Ok(Postgres { shared: Arc::new(shared), unchecked: false })
@@ -150,6 +154,19 @@ impl Storage for Postgres {
             self.check()?;
             let snapshot = PostgresSnapshot::begin(Arc::clone(&self.shared)).await?;
             self.check().map(|()| Box::new(snapshot) as Box<dyn Snapshot>)
+        })
+    }
+    fn settled(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async move {
+            let before = self.shared.lines.approved();
+            self.check()?;
+            self.shared.settling.settle(&self.shared).await?;
+            self.check()?;
+            // What was read was another server's.
+            match self.unchecked || self.shared.lines.approved() == before {
+                true => Ok(()),
+                false => Err(StorageError::Failed("the database server was replaced meanwhile".into())),
+            }
         })
     }
     fn lines(&self) -> Option<&Lines> {

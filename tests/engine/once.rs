@@ -10,7 +10,7 @@ use sparekey::engine::request::Operation;
 use sparekey::storage::faulty::{Outcome, Times};
 use sparekey::storage::memory::Memory;
 
-use crate::harness::{Bench, CODES, INVALID, Signer};
+use crate::harness::{Bench, CODES, INVALID, START, Signer};
 
 #[tokio::test]
 async fn each_retrieval_gets_another_code_until_none_is_left() {
@@ -127,6 +127,36 @@ async fn an_unknown_outcome_is_recognised_on_reading_again() {
         assert_eq!(bench.read("accounts/github/acme").await["remaining"], remaining, "{outcome:?}");
         let next = bench.act("retrieve/github/acme", json!({})).await;
         assert_eq!(next.code.as_deref(), Some(CODES[1]));
+    }
+}
+
+/// A database shows commits that its standby does not have yet: what rests on reading them alone waits, and is no answer otherwise.
+#[tokio::test]
+async fn what_was_only_read_is_not_acknowledged_while_it_may_be_lost() {
+    let bench = Bench::new().await;
+    bench.store("github/acme", &CODES).await;
+    bench.store.answer_unknown(Outcome::Written, Times::Next(1));
+    bench.store.fail_settling(Times::Next(1));
+    let answer = bench.act("retrieve/github/acme", json!({})).await;
+    assert_eq!((answer.status, &answer.code), (500, &None), "{answer:?}");
+
+    let repeated = [
+        ("sets/github/other", json!({"codes": ["eeeee-55555"], "idempotency_key": "k"})),
+        ("enroll/github/acme", json!({"enrollment_id": "e1", "occurred_at": START - 100})),
+        ("outcome/github/acme", json!({"generation": 1, "slot": 1, "outcome": "worked"})),
+    ];
+    for (path, body) in repeated {
+        for (unsettled, status) in [(0, 200), (1, 500), (0, 200)] {
+            bench.store.fail_settling(Times::Next(unsettled));
+            let answer = bench.act(path, body.clone()).await;
+            assert_eq!(answer.status, status, "{path}: {answer:?}");
+        }
+    }
+    let role = json!({"single_use": false});
+    for (unsettled, status) in [(0, 204), (1, 500), (0, 204)] {
+        bench.store.fail_settling(Times::Next(unsettled));
+        let answer = bench.root(Operation::Update, "roles/admin", role.clone()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
     }
 }
 

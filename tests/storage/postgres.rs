@@ -90,6 +90,15 @@ async fn a_user_that_may_only_use_the_table_needs_nothing_else() {
     store.put_all(vec![put("a", Expect::Absent, b"1")]).await.unwrap();
     let (_, at) = value(&store, "a").await.unwrap();
     store.put_all(vec![Write::delete("a", at)]).await.unwrap();
+    // Many at once share what is committed for it, and it leaves nothing.
+    let store = Arc::new(store);
+    let mut settled = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let store = Arc::clone(&store);
+        settled.spawn(async move { store.settled().await });
+    }
+    assert!(settled.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(server.sql(&format!("SELECT count(*) FROM {records}")), "0");
     assert!(store.lines().unwrap().current().is_some(), "anybody may ask for the line");
 }
 

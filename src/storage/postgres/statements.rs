@@ -21,6 +21,8 @@ pub(super) struct Statements {
     pub(super) list: String,
     /// `$1` keys → key, revision.
     pub(super) revisions: String,
+    /// Two statements, sent as one and so one transaction, which leaves nothing and has to be committed all the same.
+    pub(super) settle: String,
     /// `$1` last key, `$2` limit, `$3` bytes → key, value, revision of the next rows: as many as fit, and one at least.
     pub(super) page: String,
 }
@@ -39,6 +41,11 @@ impl Statements {
             put_without_line: put(table, "NULL::text"),
             delete: format!("DELETE FROM {table} WHERE key = ANY($1) AND revision = ANY($2) RETURNING key"),
             list: list(table),
+            // No key begins with a zero byte.
+            settle: format!(
+                "INSERT INTO {table} (key, value, revision) VALUES ('\\x00'::bytea, ''::bytea, ''::bytea); \
+                 DELETE FROM {table} WHERE key = '\\x00'::bytea"
+            ),
             page: page(table),
             revisions: format!("SELECT key, revision FROM {table} WHERE key = ANY($1)"),
         }

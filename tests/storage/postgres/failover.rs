@@ -149,6 +149,47 @@ async fn a_synchronous_standby_takes_over_with_all_that_was_acknowledged() {
     assert!(value(&*store, "after").await.is_some());
 }
 
+/// The server stops while a commit waits for the standby: after its start everybody sees what no standby has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_restarted_server_shows_is_settled_only_when_its_standby_has_it() {
+    let mut primary = Server::new();
+    primary.start(&[]);
+    let mut standby = Server::standby(&primary, "b");
+    primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (b)'");
+    standby.start(&[]);
+    primary.stop();
+    primary.start(&[]);
+    let store = Arc::new(open(options(&[&primary, &standby])));
+    store.put_all(vec![put("before", Expect::Absent, b"1")]).await.unwrap();
+    store.settled().await.unwrap();
+
+    standby.stop();
+    let waiting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.put_all(vec![put("code", Expect::Absent, b"burnt")]).await }
+    });
+    until("the commit waits", async || {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        (primary.sql(waits) == "1").then_some(())
+    })
+    .await;
+    primary.stop_at_once();
+    primary.start(&[]);
+    assert!(matches!(waiting.await.unwrap(), Err(PutError::Unknown(_))));
+    let shown = until("it is shown", async || store.get_many(vec![Get::new("code")]).await.ok()?.pop()).await;
+    assert!(matches!(shown, Found::Value(..)), "{shown:?}");
+    assert!(store.settled().await.is_err(), "no standby has it");
+    standby.start(&[]);
+    until("the standby has it", async || store.settled().await.ok()).await;
+    primary.kill();
+    standby.promote();
+    let unchecked = Arc::clone(&store).unchecked().unwrap();
+    let kept =
+        until("the standby answers", async || unchecked.get_many(vec![Get::new("code")]).await.ok()?.pop()).await;
+    assert!(matches!(kept, Found::Value(..)), "{kept:?}");
+    assert!(store.settled().await.is_err(), "nobody has compared");
+}
+
 /// Somebody cancels the wait for the standby: the server then calls the write done, with a warning, though no standby has it.
 async fn a_commit_whose_standby_was_not_waited_for_is_unknown(
     store: &Arc<Postgres>,

@@ -59,6 +59,9 @@ impl Storage for OneWriter {
     fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StorageError>> {
         Arc::clone(&self.inner).snapshot()
     }
+    fn settled(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.inner.settled()
+    }
     fn lines(&self) -> Option<&Lines> {
         self.inner.lines()
     }
