@@ -147,6 +147,7 @@ const KNOWN: &[&str] = &[
     "group",
     "hash",
     "head",
+    "hold",
     "id",
     "idempotency_key",
     "in_a_row",

@@ -203,7 +203,10 @@ fn macs() {
         assert_eq!(input, hex(&verifier["input"]));
         assert_eq!(plain::hmac(&hex(&v["fingerprint_key"]), &input)[..16], hex(&verifier["verifier"]));
         let account = bytes(&verifier["account_id"]);
-        let made = ring.stretcher(&account).stretch(std::str::from_utf8(&folded).unwrap(), &mut Workspace::new().unwrap()).unwrap();
+        let made = ring
+            .stretcher(&account)
+            .stretch(std::str::from_utf8(&folded).unwrap(), &mut Workspace::new().unwrap())
+            .unwrap();
         assert_eq!(ring.verifier(&account, &made)[..], hex(&verifier["verifier"]));
     }
     let mut purposes = HashPurpose::ALL.to_vec();
