@@ -86,7 +86,7 @@ async fn a_user_that_may_only_use_the_table_needs_nothing_else() {
          GRANT SELECT, INSERT, UPDATE, DELETE ON {records} TO {role}; GRANT SELECT ON {format} TO {role}"
     ));
     let url = format!("postgres://{role}@127.0.0.1:{}/postgres?sslmode=disable", server.port());
-    let store = open(Options { url: ConnectionUrl::new(url.into()), ..owner });
+    let store = open(Options { url: ConnectionUrl::new(url.into()), ..owner.clone() });
     store.put_all(vec![put("a", Expect::Absent, b"1")]).await.unwrap();
     let (_, at) = value(&store, "a").await.unwrap();
     store.put_all(vec![Write::delete("a", at)]).await.unwrap();
