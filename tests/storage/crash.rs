@@ -24,7 +24,7 @@ const KILLS: usize = 6;
 fn child() {
     let (Ok(path), Ok(from)) = (env::var(PATH), env::var(FROM)) else { return };
     let from: usize = from.parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {
         let store = Arc::new(Redb::open(Path::new(&path)).unwrap());
         let mut tasks = tokio::task::JoinSet::new();
