@@ -44,7 +44,11 @@ fn check(stand: &mut dyn Stand, seconds: u64, every: u64) -> Outcome {
     let trial = Trial { seed: seed(), length, clients: 16, accounts: 10, every, tells: false };
     let outcome = trial.run(stand);
     println!("{}, seed {}: {}", stand.name(), trial.seed, outcome.figures());
-    if let Ok(path) = std::env::var("CHECKER_LOG") {
+    // The log of a run in which something was wrong is kept: the next run may not find it.
+    let wrong = !outcome.verdict.breaches.is_empty();
+    let kept = format!("{}/checker-{}-{}.jsonl", env!("CARGO_TARGET_TMPDIR"), stand.name(), trial.seed);
+    if let Some(path) = std::env::var("CHECKER_LOG").ok().or(wrong.then_some(kept)) {
+        println!("its log: {path}");
         outcome.log.write(BufWriter::new(File::create(path).expect("a log"))).expect("a log is written");
     }
     let breaches = &outcome.verdict.breaches;
