@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Act, Acts, Breach, Kind, Verdict};
-use crate::trial::log::{Asked, Book, Entry, Log, Micros, Try};
+use crate::trial::log::{Asked, Book, Entry, Fault, Log, Micros, Try};
 
 /// Judges the history of one account.
 pub fn judge(log: &Log, acts: &Acts<'_>, book: &Book, verdict: &mut Verdict) {
@@ -168,9 +168,23 @@ fn unasked(log: &Log, book: &Book, here: &Here<'_>, verdict: &mut Verdict) {
         }
     }
     for ((act, subject), count) in times.into_iter().filter(|(_, count)| *count > 1) {
+        if act == "store" && count == 2 && sent_again_by_the_vault(log, subject) {
+            continue;
+        }
         let words = format!("{act} of {subject} stands {count} times in the history of {account}");
         verdict.breaches.push(Breach::new(Kind::Twice, words));
     }
+}
+
+/// Whether a vault may have sent this request again by itself: it does so once, after its plugin has died over it. A set that is made here
+/// and asked for with neither a key nor a generation is then made twice; the first has been superseded, and nobody saw it.
+fn sent_again_by_the_vault(log: &Log, act: &str) -> bool {
+    let over = |tried: &Try, fault: &Fault| {
+        fault.kind.starts_with("plugin killed") && fault.at <= tried.answered && tried.sent <= fault.until
+    };
+    let makes = |tried: &&Try| matches!(&tried.asked, Asked::Store { codes, cas: None, .. } if codes.is_empty());
+    let mut tries = log.tries.iter().filter(|tried| tried.act == act).filter(makes);
+    log.terms.mounted && tries.any(|tried| log.faults.iter().any(|fault| over(tried, fault)))
 }
 
 /// No act stands before one that had been answered when it was sent.
