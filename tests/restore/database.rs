@@ -26,10 +26,7 @@ impl Nodes {
             Setup::default().storage(storage.clone()).extra(&extra)
         };
         let one = node("one").static_seal().start();
-        let key = one.dir().join("seal.key");
-        let key = format!("current_key_id = \"test\"\n  current_key = \"file://{}\"", key.display());
-        let two = node("two").seal(format!("seal \"static\" {{\n  {key}\n}}")).uninitialized().start();
-        two.until("unsealed", |health| health == 200);
+        let two = node("two").beside(&one);
         let scene = Scene::new(&one);
         let other = scene.through(two.client().token(one.root_token()), two.client());
         for (number, account) in ["team/used", "team/quiet", "okta/jane@example.com"].into_iter().enumerate() {

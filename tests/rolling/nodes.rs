@@ -22,13 +22,7 @@ impl Nodes {
             setup.binary(binary).extra(&format!("node_id = \"node-{number}\"\n{extra}\n"))
         };
         let first = setup(1).static_seal().start();
-        let key = first.dir().join("seal.key");
-        let seal = format!(
-            "seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}",
-            key.display()
-        );
-        let others = [2, 3].map(|number| setup(number).seal(seal.clone()).uninitialized().start());
-        others.iter().for_each(|node| node.until("unsealed", |health| health == 200));
+        let others = [2, 3].map(|number| setup(number).beside(&first));
         let scene = Scene::with(first.root(), first.client(), Signer::es256("idp-1"));
         Nodes { servers: [first].into_iter().chain(others).collect(), scene }
     }

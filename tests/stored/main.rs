@@ -31,7 +31,7 @@ fn folder() -> PathBuf {
 fn seal(folder: &Path) -> String {
     let key = folder.join("seal.key");
     fs::write(&key, "5a".repeat(32)).expect("a key");
-    format!("seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}", key.display())
+    Setup::sealed_by(&key)
 }
 
 /// Passes `input` through a program, such as gzip.

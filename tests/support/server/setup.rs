@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::signer;
@@ -99,6 +99,16 @@ impl Setup {
         self.binary = path.into();
         self
     }
+    /// The block of a static seal whose key lies in this file.
+    pub fn sealed_by(key: &Path) -> String {
+        format!("seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}", key.display())
+    }
+    /// Starts it over the store of `first` and by the same static seal; it serves when this returns.
+    pub fn beside(self, first: &Server) -> Server {
+        let server = self.seal(Self::sealed_by(&first.dir().join("seal.key"))).uninitialized().start();
+        server.until("unsealed", |health| health == 200);
+        server
+    }
     /// Starts it; initialised and unsealed unless asked otherwise.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
@@ -107,8 +117,7 @@ impl Setup {
         } else if self.static_seal {
             let key = hex::encode([signer::fresh(), signer::fresh(), signer::fresh()].concat());
             fs::write(dir.path().join("seal.key"), &key[..64]).expect("a seal key");
-            let key = dir.path().join("seal.key");
-            format!("seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}", key.display())
+            Self::sealed_by(&dir.path().join("seal.key"))
         } else {
             "seal \"shamir\" {}".to_string()
         };

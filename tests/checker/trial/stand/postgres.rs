@@ -72,13 +72,7 @@ impl Postgres {
             setup.extra(&format!("node_id = \"node-{number}\"\nanchor_interval = \"1s\"\n{peer}"))
         };
         let first = setup(1).static_seal().start();
-        let key = first.dir().join("seal.key");
-        let seal = format!(
-            "seal \"static\" {{\n  current_key_id = \"test\"\n  current_key = \"file://{}\"\n}}",
-            key.display()
-        );
-        let others = [2, 3].map(|number| setup(number).seal(seal.clone()).uninitialized().start());
-        others.iter().for_each(|node| node.until("unsealed", |health| health == 200));
+        let others = [2, 3].map(|number| setup(number).beside(&first));
         let nodes: Vec<Server> = [first].into_iter().chain(others).collect();
         let proxy = Proxy::before(nodes[2].address(), seed ^ 0x5eed);
         Postgres { nodes, proxy, between, database, standby: Some(standby), peer, clocks }
