@@ -139,7 +139,7 @@ pub const ALL: &[Target] = &[
         beside: "KV v2 write with `cas`",
         wanted: &[&[least(5.0, "× the rate", beside_openbao)]],
         shown: ("sparekey", "openbao"),
-        reason: "After its durable write every event is counted in the record of its source: one record for all, for which they wait in turn.",
+        reason: "After its own durable write an event waits for a second one: its source counts it, together with all that wait at that moment.",
     },
     Target {
         work: "import",
