@@ -9,13 +9,25 @@ use crate::domain::throttle::Lock;
 use crate::domain::time::Timestamp;
 
 /// A presented code that was accepted before under the same key.
-pub struct Accepted<'a> {
+pub struct Accepted {
     /// Its set.
     pub generation: u32,
     /// Its slot.
     pub slot: u32,
-    /// What is remembered of it.
-    pub used: &'a Use,
+    /// Until when it is answered alike.
+    pub until: Timestamp,
+}
+
+impl Accepted {
+    /// The one of these sets' codes that was accepted under this key. A key binds the whole request, the code included.
+    pub fn find<'s>(sets: impl Iterator<Item = &'s Set>, key: &Repeat) -> Result<Option<Self>, Refusal> {
+        let same = |(_, _, used): &(u32, u32, &Use)| used.repeat.as_ref().is_some_and(|had| had.key == key.key);
+        match sets.flat_map(Set::uses).find(same) {
+            Some((_, _, used)) if used.repeat.as_ref() != Some(key) => Err(Refusal::KeyReused),
+            Some((generation, slot, used)) => Ok(Some(Accepted { generation, slot, until: used.until })),
+            None => Ok(None),
+        }
+    }
 }
 
 impl Account {
@@ -64,15 +76,6 @@ impl Account {
                 self.failures = failures;
                 Err(Refusal::NotLocked)
             }
-        }
-    }
-    /// The presented code that was accepted under this key. A key binds the whole request, the code included.
-    pub fn accepted(&self, key: &Repeat) -> Result<Option<Accepted<'_>>, Refusal> {
-        let same = |(_, _, used): &(u32, u32, &Use)| used.repeat.as_ref().is_some_and(|had| had.key == key.key);
-        match self.sets.iter().rev().flat_map(Set::uses).find(same) {
-            Some((_, _, used)) if used.repeat.as_ref() != Some(key) => Err(Refusal::KeyReused),
-            Some((generation, slot, used)) => Ok(Some(Accepted { generation, slot, used })),
-            None => Ok(None),
         }
     }
 }

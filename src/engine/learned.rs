@@ -92,6 +92,17 @@ impl Attempt<'_> {
         self.lacks.push(Lack::Record(key.to_owned()));
         Err(lacking())
     }
+    /// The first of these records, with its key. Where it was not read, all of them are: the others will be asked for next.
+    pub fn first_of(&mut self, keys: impl IntoIterator<Item = String>) -> Result<Option<(String, Arc<[u8]>)>> {
+        let mut keys = keys.into_iter();
+        let Some(first) = keys.next() else { return Ok(None) };
+        if self.has_read(&first) {
+            return Ok(self.raw(&first).map(|(_, bytes)| (first, bytes)));
+        }
+        self.lacks.push(Lack::Record(first));
+        self.lacks.extend(keys.map(Lack::Record));
+        Err(lacking())
+    }
 }
 
 /// Ends a try that lacks something. Nobody sees it: the loop looks at what was lacking first.

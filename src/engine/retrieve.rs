@@ -69,7 +69,7 @@ fn decide(attempt: &mut Attempt<'_>, grant: Grant, want: &Want<'_>) -> Result<De
     let profile = attempt.profile()?;
     let across = share::across(attempt, &grant)?;
     attempt.cap = Some(record::SOFT_CAP);
-    match repeat::find(&attempt.record.account, key.as_ref(), grant.single_use())? {
+    match repeat::find(attempt, key.as_ref(), grant.single_use())? {
         Some(earlier) => show_again(attempt, &grant, want, &profile, &earlier),
         None => {
             attempt.refuse_codes_in(want.ask.texts())?;

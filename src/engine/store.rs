@@ -157,7 +157,8 @@ fn decide(
     if made.is_some() {
         note.insert("slot".to_owned(), (1..=count).collect());
     }
-    let mut response = Response::data(stored(attempt, generation, &superseded));
+    let set = attempt.record.account.set(generation);
+    let mut response = Response::data(stored(attempt, generation, set, &superseded));
     response.note = note;
     if let Some(set) = attempt.record.account.set(generation)
         && attempt.record.account.standing(set, &profile, attempt.now) == Standing::Quarantined
@@ -193,14 +194,20 @@ fn fits(profile: &Profile, name: &str, grant: &Grant, request: &Request, body: &
 }
 
 /// The answer to a repeated request: recognised before `cas`, enrollment and fingerprints, and without codes.
-fn repeated(attempt: &Attempt<'_>, repeat: Option<&Repeat>) -> Result<Option<Response>> {
+fn repeated(attempt: &mut Attempt<'_>, repeat: Option<&Repeat>) -> Result<Option<Response>> {
     let Some(repeat) = repeat else { return Ok(None) };
     let same = |set: &&Set| set.repeat.as_ref().is_some_and(|had| had.key == repeat.key);
-    let Some(set) = attempt.record.account.sets.iter().find(same) else { return Ok(None) };
+    let kept = attempt.record.account.sets.iter().find(same).cloned();
+    let Some(set) = (match kept {
+        Some(set) => Some(set),
+        None => attempt.lately_archived()?.into_iter().find(|set| same(&set)),
+    }) else {
+        return Ok(None);
+    };
     if set.repeat.as_ref() != Some(repeat) {
         return Err(Refusal::KeyReused.into());
     }
-    let mut response = Response::data(stored(attempt, set.generation, &[]));
+    let mut response = Response::data(stored(attempt, set.generation, Some(&set), &[]));
     response.warnings.push(match set.kind {
         Kind::Escrowed => "this request was carried out before; nothing was changed".to_owned(),
         Kind::Issued => "this request was carried out before and its codes are not shown again; if nobody has them, \
@@ -293,8 +300,7 @@ fn issue(
     Ok(verifiers)
 }
 
-fn stored(attempt: &Attempt<'_>, generation: u32, superseded: &[u32]) -> Map<String, Value> {
-    let set = attempt.record.account.set(generation);
+fn stored(attempt: &Attempt<'_>, generation: u32, set: Option<&Set>, superseded: &[u32]) -> Map<String, Value> {
     let mut data = Map::new();
     data.insert("account".to_owned(), json!(attempt.name.as_str()));
     data.insert("generation".to_owned(), json!(generation));

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Grant;
 use crate::crypto::keyring::HashPurpose;
+use crate::domain::presented::Accepted;
 use crate::domain::profile::{Keeping, Profile};
 use crate::domain::refusal::Refusal;
 use crate::domain::role::Capability;
@@ -129,11 +130,14 @@ fn repeated(
     key: Option<&Repeat>,
 ) -> Result<Option<Decision<Response>>> {
     let Some(key) = key else { return Ok(None) };
+    let mut earlier = Accepted::find(attempt.record.account.sets.iter().rev(), key)?;
+    if earlier.is_none() {
+        earlier = Accepted::find(attempt.lately_archived()?.iter(), key)?;
+    }
+    let Some(Accepted { generation, slot, until }) = earlier else { return Ok(None) };
     let account = &attempt.record.account;
-    let Some(earlier) = account.accepted(key)? else { return Ok(None) };
-    let (generation, slot) = (earlier.generation, earlier.slot);
     let usable = account.usable(profile, attempt.now).is_ok_and(|set| set.generation == generation);
-    if usable && attempt.now < earlier.used.until && profile.refuses_use(attempt.now).is_none() {
+    if usable && attempt.now < until && profile.refuses_use(attempt.now).is_none() {
         return Ok(Some(accepted(attempt, grant, want, profile, (generation, slot), true)));
     }
     let data = Map::from_iter([("valid".to_owned(), json!(false)), ("done".to_owned(), json!(true))]);
