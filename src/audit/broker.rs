@@ -232,13 +232,18 @@ impl Broker {
         }
     }
 
+    /// Whether a durable device works: without one nothing can be given out.
+    pub fn is_durable(&self) -> bool {
+        self.devices.iter().any(|device| device.config.durable() && device.is_healthy())
+    }
+
     /// How each device is doing, in the order declared.
     pub fn status(&self) -> Vec<DeviceStatus> {
         let status = |device: &Device| {
             let anchor = *device.anchors.borrow();
             DeviceStatus {
                 config: device.config.clone(),
-                healthy: !device.gauge.failed.load(Ordering::Relaxed) && !device.stalled(),
+                healthy: device.is_healthy(),
                 lines: device.gauge.lines.load(Ordering::Relaxed),
                 groups: device.gauge.groups.load(Ordering::Relaxed),
                 syncs: device.gauge.syncs.load(Ordering::Relaxed),
@@ -322,6 +327,10 @@ impl Device {
             Err(TrySendError::Full(job)) => Offer::Full(job, outcome),
             Err(TrySendError::Closed(_)) => Offer::Refused(Fault::new("the audit is closed")),
         }
+    }
+
+    fn is_healthy(&self) -> bool {
+        !self.gauge.failed.load(Ordering::Relaxed) && !self.stalled()
     }
 
     fn stalled(&self) -> bool {

@@ -156,12 +156,12 @@ impl Verifier {
 
     /// Verifies a Security Event Token (RFC 8417) of `issuer`: type `secevent+jwt`, `iss`, algorithm and signature. It answers all
     /// claims; audience, times and the rest are the caller's to judge.
-    pub async fn verify_event(
+    pub async fn verify_event<'t>(
         &self,
-        token: &Token,
+        token: &'t Token,
         issuer: &Arc<Compiled>,
         _now: Timestamp,
-    ) -> Result<Map<String, Value>, Refusal> {
+    ) -> Result<&'t Map<String, Value>, Refusal> {
         if token.typ().map(media_type).as_deref() != Some("secevent+jwt") {
             return Err(Refusal::Type(token.typ().unwrap_or_default().to_owned()));
         }
@@ -169,7 +169,7 @@ impl Verifier {
             return Err(Refusal::Issuer);
         }
         self.verify_signature(token, issuer).await?;
-        Ok(token.claims().clone())
+        Ok(token.claims())
     }
 
     async fn verify_signature(&self, token: &Token, issuer: &Compiled) -> Result<(), Refusal> {

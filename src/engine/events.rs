@@ -11,7 +11,7 @@ use crate::domain::enrollment::Weight;
 use crate::domain::fields::{Fields, Given};
 use crate::domain::name::{AccountName, record_name};
 use crate::engine::attempt::{Attempt, Decision};
-use crate::engine::cache::{Snapshot, storage_failed};
+use crate::engine::cache::{Parsed, Snapshot, storage_failed};
 use crate::engine::enroll::{Fact, Seen, apply};
 use crate::engine::request::{Body, Request, Response};
 use crate::engine::source_state::Tally;
@@ -37,19 +37,28 @@ pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
         Err(error) => return Ok(refused(EventRefusal::invalid_request(error.public()))),
     };
     let mut snapshot = Snapshot::default();
-    let wanted = [format!("{}{name}", keys::SOURCES), keys::KEYRING.to_owned(), keys::CONFIG.to_owned()];
+    let key = format!("{}{name}", keys::SOURCES);
+    let mut wanted = vec![keys::KEYRING.to_owned(), key.clone()];
+    // The issuer that it had when it was last seen: most events need no second read.
+    if let Some(Parsed::Source(source)) = engine.cache.guess(&key) {
+        wanted.push(format!("{}{}", keys::ISSUERS, source.issuer()));
+    }
     engine.load(&mut snapshot, wanted).await?;
     let Some(source) = snapshot.source(&name) else {
         return Ok(refused(EventRefusal::access_denied("no such receiver")));
     };
-    let claims = match verify(engine, &mut snapshot, &source, &set).await? {
+    let token = match Token::parse(&set) {
+        Ok(token) => token,
+        Err(refusal) => return Ok(refused(for_transmitter(&refusal))),
+    };
+    let claims = match verify(engine, &mut snapshot, &source, &token).await? {
         Ok(claims) => claims,
         Err(refusal) => return Ok(refused(refusal)),
     };
-    let received = match sources::interpret(&claims, &source) {
+    let received = match sources::interpret(claims, &source) {
         Ok(received) => received,
         Err(refusal) => {
-            engine.tally(&name, Tally::Refused).await;
+            engine.states.count_soon(&name, Tally::Refused);
             return Ok(refused(refusal));
         }
     };
@@ -66,35 +75,31 @@ pub async fn events(engine: &Engine, call: Call) -> Result<Response> {
             })?;
             return Ok(Response { body: Body::Accepted, note, ..Response::empty() });
         }
-        Received::Verification { .. } => engine.tally(&name, Tally::Verified(now)).await,
+        Received::Verification { .. } => engine.states.count(&name, Tally::Verified(now)).await,
         Received::StreamUpdated { status, .. } => {
             tracing::warn!(
                 source = name,
                 status,
                 "the transmitter changed the state of its stream: silence is not safety"
             );
-            engine.tally(&name, Tally::Stream(status)).await;
+            engine.states.count(&name, Tally::Stream(status)).await;
         }
-        Received::Ignored { .. } => engine.tally(&name, Tally::Ignored).await,
+        Received::Ignored { .. } => engine.states.count_soon(&name, Tally::Ignored),
     }
     Ok(Response { body: Body::Accepted, ..Response::empty() })
 }
 
-async fn verify(
+async fn verify<'t>(
     engine: &Engine,
     snapshot: &mut Snapshot,
     source: &Source,
-    set: &str,
-) -> Result<Result<Map<String, Value>, EventRefusal>> {
+    token: &'t Token,
+) -> Result<Result<&'t Map<String, Value>, EventRefusal>> {
     engine.load(snapshot, [format!("{}{}", keys::ISSUERS, source.issuer())]).await?;
     let Some(issuer) = snapshot.issuer(source.issuer()) else {
         return Err(Error::internal(format!("the source's issuer {} does not exist", source.issuer())));
     };
-    let token = match Token::parse(set) {
-        Ok(token) => token,
-        Err(refusal) => return Ok(Err(for_transmitter(&refusal))),
-    };
-    match engine.verifier.verify_event(&token, &issuer, engine.clock.now()).await {
+    match engine.verifier.verify_event(token, &issuer, engine.clock.now()).await {
         Ok(claims) => Ok(Ok(claims)),
         Err(Refusal::KeysUnavailable) => {
             Err(Error::unavailable("the issuer's keys cannot be fetched; send the event again"))
@@ -155,12 +160,12 @@ async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> R
     match accounts.as_slice() {
         [] => {
             let subjects = taken.event.subjects.iter().map(ToString::to_string).collect();
-            engine.note_unmapped(taken.name, &key, subjects).await?;
+            engine.states.note_unmapped(taken.name, &key, subjects).await?;
         }
         // One account: the event and the account's record go down together.
         [account] => {
             if let Some(note) = finish(engine, &key, account, &taken, true).await? {
-                engine.tally(taken.name, Tally::Applied(engine.clock.now())).await;
+                engine.states.count_soon(taken.name, Tally::Applied(engine.clock.now()));
                 return Ok(note);
             }
         }
@@ -174,7 +179,7 @@ async fn take_in(engine: &Engine, keyring: &Arc<Keyring>, taken: Taken<'_>) -> R
                     reached.push(format!("{} {} {}", said("account"), said("seq"), said("head")));
                 }
             }
-            engine.tally(taken.name, Tally::Applied(engine.clock.now())).await;
+            engine.states.count_soon(taken.name, Tally::Applied(engine.clock.now()));
             return Ok(Map::from_iter([("reached".to_owned(), json!(reached))]));
         }
     }

@@ -100,7 +100,7 @@ pub struct Engine {
     cache: Cache,
     profiles: Mutex<VecDeque<String>>,
     stretching: Pool,
-    tallies: source_state::Tallies,
+    states: Arc<source_state::States>,
     sweeping: tokio::sync::Mutex<sweep::Progress>,
     destroying: tokio::sync::Mutex<sweep::sets::Progress>,
     identities: Option<Arc<dyn Identities>>,
@@ -122,6 +122,7 @@ impl Engine {
     /// An engine on these parts.
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { storage, root, verifier, clock, random } = parts;
+        let states = source_state::States::new(Arc::clone(&storage), Arc::clone(&clock), Arc::clone(&random)).into();
         Engine {
             storage,
             root,
@@ -131,7 +132,7 @@ impl Engine {
             cache: Cache::default(),
             profiles: Mutex::default(),
             stretching: Pool::default(),
-            tallies: source_state::Tallies::default(),
+            states,
             sweeping: tokio::sync::Mutex::default(),
             destroying: tokio::sync::Mutex::default(),
             identities: None,
@@ -186,6 +187,11 @@ impl Engine {
             Some(key) => self.cache.forget(key),
             None => self.cache.clear(),
         }
+    }
+
+    /// Writes down what was counted of events and not written yet: before the store is closed.
+    pub async fn settle_counts(&self) {
+        self.states.settle().await;
     }
 
     /// The key hierarchy as it is now.

@@ -11,7 +11,7 @@ pub async fn read(engine: &Engine, call: Call) -> Result<Response> {
     let name = record_name("name", &call.name)?;
     let mut response = configuration::read::<Source>(engine, call).await?;
     if let Body::Data(data) = &mut response.body {
-        data.extend(engine.source_state(&name).await?.wire());
+        data.extend(engine.states.read(&name).await?.wire());
     }
     Ok(response)
 }

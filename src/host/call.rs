@@ -40,6 +40,10 @@ impl Token {
     pub fn new(text: String) -> Self {
         Token(Zeroizing::new(text))
     }
+    /// Whether a token of this length is looked up.
+    pub fn may_exist(&self) -> bool {
+        (1..=Self::MAX).contains(&self.0.len())
+    }
     /// The text, for hashing and for the one answer that carries it.
     pub fn expose(&self) -> &str {
         &self.0

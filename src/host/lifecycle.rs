@@ -146,6 +146,9 @@ impl Host {
         if idle.is_err() {
             tracing::warn!("writes are still at work; the barrier is sealed under them");
         }
+        if tokio::time::timeout(patience, open.engine.settle_counts()).await.is_err() {
+            tracing::warn!("what was counted of events last could not be written in time");
+        }
         if let Some(keeping) = &open.keeping {
             keeping.end(patience).await;
         }

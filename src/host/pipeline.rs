@@ -103,7 +103,7 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
     let (bearer, mut refused) = match (early, route.need(call.verb)) {
         (Some(refusal), _) => (Bearer::Ignored, Some(refusal)),
         (None, Need::Nothing) => (Bearer::Ignored, None),
-        (None, _) => match open.bearer(call.token.as_ref()).await {
+        (None, need) => match open.bearer(call.token.as_ref(), need).await {
             Ok(bearer) => (bearer, None),
             Err(error) => (Bearer::None, Some(Refusal::from(error))),
         },
@@ -174,7 +174,7 @@ async fn serve(host: &Host, open: &Unsealed, mut call: Call) -> Answer {
 /// Seals, which is a request of its own kind: it has no answer that could be recorded.
 pub(super) async fn seal(host: &Host, call: Call) -> Result<Answer, Refusal> {
     let Some(open) = host.unsealed() else { return Ok(Answer::Empty { status: 204 }) };
-    let bearer = open.bearer(call.token.as_ref()).await?;
+    let bearer = open.bearer(call.token.as_ref(), Need::Administer).await?;
     let caller = bearer.caller();
     let remote = call.remote.map(|address| canonical(address.ip()));
     let refused = admit(&open, Need::Administer, &bearer, &caller, remote).await.err();
@@ -205,9 +205,18 @@ pub(super) async fn seal(host: &Host, call: Call) -> Result<Answer, Refusal> {
 }
 
 impl Unsealed {
-    /// Looks the token of a request up, first among tokens, then among wrapping tokens.
-    async fn bearer(&self, token: Option<&Token>) -> Result<Bearer> {
+    /// Looks the token of a request up, first among tokens, then among wrapping tokens; in one read where it is likely to be one of
+    /// those.
+    async fn bearer(&self, token: Option<&Token>, need: Need) -> Result<Bearer> {
         let Some(token) = token else { return Ok(Bearer::None) };
+        if need == Need::Wrapping && token.may_exist() {
+            let lookup = self.tokens.lookup(token);
+            let (found, waiting) = self.wrappings.find_beside(token, lookup.get()).await?;
+            return Ok(match self.tokens.found(lookup, found)? {
+                Some(held) => Bearer::Held(held),
+                None => waiting.map_or(Bearer::Unknown, Bearer::Wrapping),
+            });
+        }
         if let Some(held) = self.tokens.find(token).await? {
             return Ok(Bearer::Held(held));
         }

@@ -226,6 +226,7 @@ impl pb::backend_server::Backend for Backend {
         let id = id_of(&request)?;
         let gone = self.mounts().remove(id);
         if let Some(mount) = gone {
+            mount.settle().await;
             mount.forget_all();
             tracing::debug!(mount = mount.uuid, "cleaned up");
         }

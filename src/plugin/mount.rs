@@ -24,6 +24,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(20);
 const SWEPT: usize = 500;
 /// The same of accounts and archives.
 const SWEPT_SETS: usize = 250;
+/// How long what was counted of events last may take to be written when the mount goes.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// A mount.
 pub struct Mount {
@@ -146,6 +148,15 @@ impl Mount {
             Ok(gone) => tracing::debug!(mount = self.uuid, gone, "swept"),
             Err(_) if self.is_read_only() => {}
             Err(error) => tracing::warn!(mount = self.uuid, ?error, "a sweep stopped; the next goes on"),
+        }
+    }
+    /// Writes down what was counted of events last, before the mount goes.
+    pub async fn settle(&self) {
+        let engine = self.slot().as_ref().map(|opened| opened.engine.clone());
+        if let Some(engine) = engine.filter(|_| !self.is_read_only())
+            && tokio::time::timeout(SETTLE, engine.settle_counts()).await.is_err()
+        {
+            tracing::warn!(mount = self.uuid, "what was counted of events last could not be written in time");
         }
     }
     /// Another node wrote `key`.

@@ -8,26 +8,27 @@ use crate::place::{Place, Used};
 use crate::support::scene::codes;
 
 /// Requests of each kind, the first fifth of them to warm up.
-const REQUESTS: usize = 80;
+pub const REQUESTS: usize = 80;
 /// Codes in a set.
-const CODES: usize = 16;
+pub const CODES: usize = 16;
 
 /// The most that one request may use.
-struct Ceiling {
-    allocations: usize,
-    allocated: usize,
-    reads: usize,
-    writes: usize,
-    read: usize,
-    written: usize,
-    audit: usize,
-    commits: usize,
-    fsyncs: usize,
+pub struct Ceiling {
+    pub allocations: usize,
+    pub allocated: usize,
+    pub reads: usize,
+    pub writes: usize,
+    pub read: usize,
+    pub written: usize,
+    pub audit: usize,
+    pub commits: usize,
+    pub fsyncs: usize,
 }
 
 impl Ceiling {
+    /// Fails if a request used more than this, or so little that this says nothing.
     #[track_caller]
-    fn holds(&self, name: &str, used: &Used) {
+    pub fn holds(&self, name: &str, used: &Used) {
         println!("{name}: {used:?}");
         let over: Vec<String> = [
             ("allocations", used.allocations, self.allocations),

@@ -14,9 +14,9 @@ use crate::place::Place;
 use crate::support::scene::codes;
 
 /// Clients that ask at the same time.
-const CLIENTS: usize = 64;
+pub const CLIENTS: usize = 64;
 /// How often each does.
-const EACH: usize = 16;
+pub const EACH: usize = 16;
 
 #[test]
 fn sixty_four_clients_make_one_write_an_act_and_no_more_commits_and_fsyncs() {

@@ -16,7 +16,7 @@ impl Line {
         Line(stream)
     }
 
-    /// Sends these bytes and reads one whole answer; it must be one of 200 or 204.
+    /// Sends these bytes and reads one whole answer; it must be one of 200, 202 or 204.
     pub fn ask(&mut self, request: &[u8]) {
         self.0.write_all(request).unwrap();
         let mut buffer = [0; 64 * 1024];
@@ -29,7 +29,8 @@ impl Line {
                 break;
             }
         }
-        let good = [&b"HTTP/1.1 200"[..], b"HTTP/1.1 204"].iter().any(|status| buffer.starts_with(status));
+        let good =
+            [&b"HTTP/1.1 200"[..], b"HTTP/1.1 202", b"HTTP/1.1 204"].iter().any(|status| buffer.starts_with(status));
         assert!(good, "{}", String::from_utf8_lossy(&buffer[..filled]));
     }
 }

@@ -11,8 +11,10 @@ mod support;
 
 mod acts;
 mod crowd;
+mod event;
 mod line;
 mod place;
+mod waiting;
 
 use std::alloc::System;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -97,11 +97,17 @@ impl Place {
     /// A request as a client keeps it ready.
     pub fn request(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Vec<u8> {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let token = token.map(|token| format!("X-Vault-Token: {token}\r\n")).unwrap_or_default();
+        let token = token.map(|token| ("X-Vault-Token", token));
+        self.request_with(method, path, token.as_slice(), &body)
+    }
+
+    /// The same with these headers and this body.
+    pub fn request_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let address = self.node.address;
         let length = body.len();
         format!(
-            "{method} /v1/{path} HTTP/1.1\r\nHost: {address}\r\nX-Vault-Request: true\r\n{token}Content-Length: {length}\r\n\r\n{body}"
+            "{method} /v1/{path} HTTP/1.1\r\nHost: {address}\r\nX-Vault-Request: true\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         )
         .into_bytes()
     }

@@ -96,6 +96,7 @@ async fn records_are_stored_as_the_format_draws_them() {
     let said = bench.event("jane@example.com", bench.now() - 7200, json!({}));
     assert_eq!(bench.send_event(&said).await.status, 202);
     assert_eq!(bench.send_event(&bench.event("nobody", bench.now(), json!({}))).await.status, 202);
+    bench.engine.settle_counts().await;
 
     let mut out = String::new();
     for key in keys(&*bench.store, String::new()).await {

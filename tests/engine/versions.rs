@@ -80,6 +80,7 @@ async fn story(bench: &Bench) {
 async fn events(bench: &Bench) {
     let event = bench.event("joe@example.com", bench.now() - 7200, json!({}));
     assert_eq!(bench.send_event(&event).await.status, 202);
+    bench.engine.settle_counts().await;
 }
 
 async fn keys(store: &dyn Storage, prefix: String) -> Vec<String> {

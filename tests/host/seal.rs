@@ -47,6 +47,24 @@ fn sealing_takes_everything_away_and_unsealing_brings_it_back() {
 }
 
 #[test]
+fn what_was_counted_of_events_a_moment_ago_outlives_sealing() {
+    let node = Setup::default().start();
+    let plain = node.client();
+    let born = plain.write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1})).expect(200).json();
+    let unseal = || plain.write("sys/unseal", &json!({"key": born["keys"][0]})).expect(200).json();
+    assert_eq!(unseal()["sealed"], false);
+    let root = text(&born["root_token"]);
+    let scene = scene(&node, &root);
+    for person in 0..3 {
+        scene.enrolled_again(&format!("person-{person}@example.com")).expect(202);
+    }
+    plain.token(&root).write("sys/seal", &json!({})).expect(204);
+    assert_eq!(unseal()["sealed"], false);
+    let source = plain.token(&root).read("backup-codes/sources/idp").expect(200);
+    assert_eq!(source.data()["counters"]["applied"], 3, "{}", source.text());
+}
+
+#[test]
 fn health_answers_with_the_codes_that_are_asked_for() {
     let node = Setup::default().start();
     let plain = node.client();

@@ -66,6 +66,19 @@ pub struct Held {
     revision: Revision,
 }
 
+/// A lookup under way: what is asked of the store, and what is held already.
+pub struct Lookup {
+    hash: [u8; 32],
+    known: Option<(Revision, Arc<TokenRecord>)>,
+}
+
+impl Lookup {
+    /// What is asked of the store.
+    pub fn get(&self) -> Get {
+        Get { key: token_key(&self.hash), known: self.known.as_ref().map(|(revision, _)| *revision) }
+    }
+}
+
 /// What came of a renewal.
 pub struct Renewed {
     /// The record as it is now.
@@ -113,7 +126,7 @@ impl Tokens {
 
     /// Looks `token` up. `None` if there is no such token or its time is over.
     pub async fn find(&self, token: &Token) -> Result<Option<Held>> {
-        if token.expose().is_empty() || token.expose().len() > Token::MAX {
+        if !token.may_exist() {
             return Ok(None);
         }
         self.find_hash(self.hash(token)).await
@@ -154,15 +167,30 @@ impl Tokens {
         Ok(accessors)
     }
 
-    async fn find_hash(&self, hash: [u8; 32]) -> Result<Option<Held>> {
-        let key = token_key(&hash);
+    /// Begins to look `token` up, for who reads something else along.
+    pub fn lookup(&self, token: &Token) -> Lookup {
+        self.lookup_hash(self.hash(token))
+    }
+
+    fn lookup_hash(&self, hash: [u8; 32]) -> Lookup {
         let known = self.decoded.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
-        let get = Get { key: key.clone(), known: known.as_ref().map(|(revision, _)| *revision) };
-        let found = self.storage.get_many(vec![get]).await.map_err(failure::read)?.into_iter().next();
+        Lookup { hash, known }
+    }
+
+    async fn find_hash(&self, hash: [u8; 32]) -> Result<Option<Held>> {
+        let lookup = self.lookup_hash(hash);
+        let found = self.storage.get_many(vec![lookup.get()]).await.map_err(failure::read)?.into_iter().next();
+        self.found(lookup, found)
+    }
+
+    /// What a lookup comes to, by what the store answered. `None` if there is no such token or its time is over.
+    pub fn found(&self, lookup: Lookup, found: Option<Found>) -> Result<Option<Held>> {
+        let Lookup { hash, known } = lookup;
         let held = match (found, known) {
             (Some(Found::Unchanged), Some((revision, record))) => Held { hash, record, revision },
             (Some(Found::Value(bytes, revision)), _) => {
-                let record = Arc::new(TokenRecord::decode(&bytes).map_err(|what| corrupt(key, what))?);
+                let record = TokenRecord::decode(&bytes).map_err(|what| corrupt(token_key(&hash), what))?;
+                let record = Arc::new(record);
                 self.remember(hash, revision, &record);
                 Held { hash, record, revision }
             }

@@ -116,14 +116,25 @@ impl Wrappings {
 
     /// Looks a wrapping token up without using it. `None` if there is no such wrapping or its time is over.
     pub async fn find(&self, token: &Token) -> Result<Option<Waiting>> {
-        if token.expose().is_empty() || token.expose().len() > Token::MAX {
+        if !token.may_exist() {
             return Ok(None);
         }
         let hash = self.hash(token);
-        let key = key(&hash);
-        let found = self.storage.get_many(vec![Get::new(key.clone())]).await.map_err(failure::read)?;
-        let Some(Found::Value(bytes, revision)) = found.into_iter().next() else { return Ok(None) };
-        let record = WrappingRecord::decode(&bytes).map_err(|what| corrupt(key, what))?;
+        let found = self.storage.get_many(vec![Get::new(key(&hash))]).await.map_err(failure::read)?;
+        self.waiting(hash, found.into_iter().next())
+    }
+
+    /// The same, with `other` read along; its answer stands first.
+    pub async fn find_beside(&self, token: &Token, other: Get) -> Result<(Option<Found>, Option<Waiting>)> {
+        let hash = self.hash(token);
+        let gets = vec![other, Get::new(key(&hash))];
+        let mut found = self.storage.get_many(gets).await.map_err(failure::read)?.into_iter();
+        Ok((found.next(), self.waiting(hash, found.next())?))
+    }
+
+    fn waiting(&self, hash: [u8; 32], found: Option<Found>) -> Result<Option<Waiting>> {
+        let Some(Found::Value(bytes, revision)) = found else { return Ok(None) };
+        let record = WrappingRecord::decode(&bytes).map_err(|what| corrupt(key(&hash), what))?;
         Ok(record.lives(self.clock.now()).then_some(Waiting { hash, record, revision }))
     }
 

@@ -96,7 +96,7 @@ async fn take(visit: &Visit<'_>, token: &Token, waiting: &Waiting) -> Result<Act
             Err(Refusal::new(400, "a wrapped code cannot be wrapped again; unwrap it without X-Vault-Wrap-TTL"))
         }
         Content::Slot { account } => {
-            if !visit.open.audit.status().iter().any(|device| device.healthy && device.config.durable()) {
+            if !visit.open.audit.is_durable() {
                 return Err(Error::unavailable(
                     "no durable audit device works, so nothing is unwrapped and the wrapping token stays good",
                 )
@@ -110,12 +110,11 @@ async fn take(visit: &Visit<'_>, token: &Token, waiting: &Waiting) -> Result<Act
                 remote: visit.remote.map(|address| address.to_string()),
             };
             let response = visit.open.engine.unwrap(unwrap).await;
-            let settled = match &response {
-                Ok(_) => true,
-                Err(error) => matches!(error.kind(), Kind::Invalid | Kind::NotFound),
-            };
-            // The slot knows that it is used up; the record is only in the way from here on.
-            if settled && let Err(error) = visit.open.wrappings.burn(waiting).await {
+            // The slot has forgotten the token: the record is only in the way from here on. An unwrap that came about took it away.
+            if let Err(error) = &response
+                && matches!(error.kind(), Kind::Invalid | Kind::NotFound)
+                && let Err(error) = visit.open.wrappings.burn(waiting).await
+            {
                 tracing::warn!(request_id = visit.id, ?error, "a used wrapping stays until it is tidied away");
             }
             dispatch::acted(response.map_err(|error: Error| Refusal::of(error, visit.caller))?, None)
