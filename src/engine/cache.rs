@@ -136,6 +136,13 @@ impl Snapshot {
     pub fn within(step: Box<dyn Step>) -> Self {
         Snapshot { step: Some(step), ..Snapshot::default() }
     }
+    /// These records as they are held in memory: a guess, until a read finds them under the same revisions. `None` if one of them is
+    /// not held.
+    pub fn remembered(wanted: &[String], cache: &Cache) -> Option<Self> {
+        let held = |key: &String| cache.held(key).map(|record| (key.clone(), Some(record)));
+        let found = wanted.iter().map(held).collect::<Option<_>>()?;
+        Some(Snapshot { found, step: None })
+    }
     /// The write that stands on what was read.
     pub async fn put_all(mut self, writes: Vec<Write>, storage: &dyn Storage) -> Result<(), PutError> {
         match self.step.take() {

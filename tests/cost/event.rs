@@ -15,17 +15,18 @@ use crate::support::scene::{AUDIENCE, ISSUER, codes};
 use crate::support::signer::{credential_change, now};
 
 #[test]
-fn an_event_is_two_reads_and_one_commit_for_its_account() {
+fn an_event_is_one_read_and_one_commit() {
     let _alone = alone();
     let place = Place::new();
     let requests: Vec<_> = (0..REQUESTS).map(|person| event(&place, person)).collect();
     Ceiling {
-        allocations: 665,
-        allocated: 128_000,
-        reads: 2,
+        allocations: 645,
+        allocated: 126_000,
+        reads: 1,
         writes: 1,
-        read: 1450,
-        written: 1270,
+        read: 1500,
+        // A checkpoint of the audit may fall among them.
+        written: 1400,
         audit: 1150,
         commits: 1,
         fsyncs: 0,
@@ -56,7 +57,7 @@ fn sixty_four_senders_share_what_is_counted_of_their_source() {
     println!("{acts} events: {used:?}");
     // The source's record is written five times a second, and the audit keeps its last checkpoint now and then.
     assert!((acts..acts + acts / 10).contains(&used.writes), "each is one write: {used:?}");
-    assert!(used.reads < 2 * acts + acts / 10, "each is two reads: {used:?}");
+    assert!(used.reads < acts + acts / 10, "each is one read: {used:?}");
     let commits = used.commits * 1000 / acts;
     assert!(commits <= 1000, "{commits} commits, each with an fsync, for 1,000 events");
 }

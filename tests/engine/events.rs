@@ -75,6 +75,43 @@ async fn a_failed_write_is_an_error_and_the_retry_takes_effect() {
     assert_eq!(bench.act("retrieve/github/acme", json!({})).await.word(), "ended");
 }
 
+/// Another node changes what this one has in memory of the event's source.
+#[tokio::test]
+async fn an_event_is_judged_by_what_there_is_and_not_by_what_was_remembered() {
+    let inner: Arc<dyn Storage> = Arc::new(Memory::new());
+    let bench = Bench::over(inner.clone()).await;
+    let elsewhere = bench.beside(inner);
+    bench.store("okta/joe@example.com", &CODES).await;
+    bench.store("moved/joe@example.com", &["eeeee-55555", "fffff-66666"]).await;
+    bench.wait(3600);
+    let event = || bench.event("joe@example.com", bench.now(), json!({}));
+    let number = async |account: &str| bench.read(&format!("accounts/{account}")).await["enrollment"]["number"].clone();
+    assert_eq!(bench.send_event(&event()).await.status, 202);
+    bench.store.reset_counts();
+    assert_eq!(bench.send_event(&event()).await.status, 202);
+    assert_eq!(bench.store.counts().get_many, 1, "what it is judged by is read along with its account");
+    assert_eq!(number("okta/joe@example.com").await, 2);
+
+    let moved = json!({"account_template": "moved/{{email}}"});
+    bench.fine_through(&elsewhere, Operation::Update, "sources/idp", moved).await;
+    assert_eq!(bench.send_event(&event()).await.status, 202);
+    assert_eq!(number("okta/joe@example.com").await, 2, "its source has another account for it");
+    assert_eq!(number("moved/joe@example.com").await, 1);
+
+    let stranger = json!({"jwt_validation_pubkeys": [Signer::es256("k1").public_pem()]});
+    bench.fine_through(&elsewhere, Operation::Update, "issuers/idp", stranger).await;
+    assert_eq!(bench.send_event(&event()).await.status, 400, "its issuer has another key");
+    assert_eq!(number("moved/joe@example.com").await, 1);
+    let back = json!({"jwt_validation_pubkeys": [bench.idp.public_pem()]});
+    bench.fine_through(&elsewhere, Operation::Update, "issuers/idp", back).await;
+    assert_eq!(bench.send_event(&event()).await.status, 202, "what is refused by memory alone is not refused");
+    assert_eq!(number("moved/joe@example.com").await, 2);
+
+    bench.fine_through(&elsewhere, Operation::Delete, "sources/idp", json!({})).await;
+    assert_eq!(bench.send_event(&event()).await.status, 400, "there is no such receiver");
+    assert_eq!(number("moved/joe@example.com").await, 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_that_come_together_are_counted_together() {
     let bench = Arc::new(Bench::new().await);
