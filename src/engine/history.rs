@@ -7,6 +7,7 @@ use crate::domain::fields::Fields;
 use crate::engine::attempt::Stored;
 use crate::engine::cache::{Snapshot, storage_failed};
 use crate::engine::config_ledger;
+use crate::engine::listed::List;
 use crate::engine::request::Response;
 use crate::engine::{Call, Engine, keys, record};
 use crate::error::{Error, Result};
@@ -67,7 +68,7 @@ async fn page(
     query: &Query,
 ) -> Result<Response> {
     let mac = |previous: &[u8; 32], bytes: &[u8]| keyring.ledger_mac(chain_id, previous, bytes);
-    let mut entries = Vec::new();
+    let mut entries = List::new("entries");
     let mut broken = None;
     let mut previous = GENESIS;
     // A page needs only its segments; verifying needs all of them.
@@ -99,10 +100,9 @@ async fn page(
     }
     take(&ledger.recent, ledger.first(), query, &mut entries)?;
     let mut data = Map::new();
-    data.insert("entries".to_owned(), Value::Array(entries));
     data.insert("head".to_owned(), json!({"seq": ledger.seq, "hash": hex::encode(*ledger.head)}));
     data.insert("verified".to_owned(), if query.verify { json!(broken.is_none()) } else { Value::Null });
-    let mut response = Response::data(data);
+    let mut response = Response::listed(data, entries);
     if let Some(broken) = broken {
         tracing::error!(ledger = owner, %broken, "a ledger does not verify");
         response
@@ -133,11 +133,11 @@ pub(super) async fn read_segments(engine: &Engine, owner: &str, starts: &[u64]) 
     starts.iter().zip(found).map(parse).collect()
 }
 
-fn take(links: &[Link], first: u64, query: &Query, entries: &mut Vec<Value>) -> Result<()> {
+fn take(links: &[Link], first: u64, query: &Query, entries: &mut List) -> Result<()> {
     for (link, seq) in links.iter().zip(first..) {
         if seq > query.after && entries.len() < query.limit {
-            let entry = link.entry().map_err(|broken| Error::internal(Broken { seq, ..broken }))?;
-            entries.push(Value::Object(entry.wire(&link.hash)));
+            let entry = link.read().map_err(|broken| Error::internal(Broken { seq, ..broken }))?;
+            entries.push(|out| entry.write(&link.hash, out));
         }
     }
     Ok(())

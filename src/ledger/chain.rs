@@ -25,9 +25,15 @@ pub struct Link {
 impl Link {
     /// The entry.
     pub fn entry(&self) -> Result<Entry, Broken> {
-        minicbor::decode(&self.bytes).map_err(|_| Broken { seq: 0, what: "does not decode" })
+        minicbor::decode(&self.bytes).map_err(|_| UNREADABLE)
+    }
+    /// The entry, its texts where they lie.
+    pub fn read(&self) -> Result<Entry<&str>, Broken> {
+        minicbor::decode(&self.bytes).map_err(|_| UNREADABLE)
     }
 }
+
+const UNREADABLE: Broken = Broken { seq: 0, what: "does not decode" };
 
 /// A chain that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +115,7 @@ impl Chain {
     }
     /// Whether the write `operation` went down.
     pub fn holds(&self, operation: &[u8; 16]) -> bool {
-        self.recent.iter().rev().filter_map(|link| link.entry().ok()).any(|entry| *entry.operation == *operation)
+        self.recent.iter().rev().filter_map(|link| link.read().ok()).any(|entry| *entry.operation == *operation)
     }
 }
 
@@ -120,7 +126,7 @@ pub fn verify(base: &[u8; 32], first: u64, links: &[Link], mac: Mac<'_>) -> Resu
         if mac(&previous, &link.bytes) != *link.hash {
             return Err(Broken { seq, what: "does not follow from the one before it" });
         }
-        if link.entry().map_err(|broken| Broken { seq, ..broken })?.seq != seq {
+        if link.read().map_err(|broken| Broken { seq, ..broken })?.seq != seq {
             return Err(Broken { seq, what: "has another number" });
         }
         previous = *link.hash;
