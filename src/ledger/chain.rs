@@ -31,6 +31,14 @@ impl Link {
     pub fn read(&self) -> Result<Entry<&str>, Broken> {
         minicbor::decode(&self.bytes).map_err(|_| UNREADABLE)
     }
+    /// The entry, if it is number `seq` and follows from the one whose hash is `previous`.
+    pub fn follow(&self, previous: &[u8; 32], seq: u64, mac: Mac<'_>) -> Result<Entry<&str>, Broken> {
+        if mac(previous, &self.bytes) != *self.hash {
+            return Err(Broken { seq, what: "does not follow from the one before it" });
+        }
+        let entry = self.read().map_err(|broken| Broken { seq, ..broken })?;
+        if entry.seq == seq { Ok(entry) } else { Err(Broken { seq, what: "has another number" }) }
+    }
 }
 
 const UNREADABLE: Broken = Broken { seq: 0, what: "does not decode" };
@@ -123,12 +131,7 @@ impl Chain {
 pub fn verify(base: &[u8; 32], first: u64, links: &[Link], mac: Mac<'_>) -> Result<[u8; 32], Broken> {
     let mut previous = *base;
     for (seq, link) in (first..).zip(links) {
-        if mac(&previous, &link.bytes) != *link.hash {
-            return Err(Broken { seq, what: "does not follow from the one before it" });
-        }
-        if link.read().map_err(|broken| Broken { seq, ..broken })?.seq != seq {
-            return Err(Broken { seq, what: "has another number" });
-        }
+        link.follow(&previous, seq, mac)?;
         previous = *link.hash;
     }
     Ok(previous)
