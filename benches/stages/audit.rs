@@ -65,7 +65,8 @@ async fn disclose(broker: &Broker, id: &str) {
     };
     broker.disclosing_request(request).await.expect("written");
     let (data, auth, wrap_info, error) = (None, None, None, None);
-    let entry = ResponseEntry { request, status: 200, error, data, warnings: 0, auth, wrap_info, note: &note };
+    let entry =
+        ResponseEntry { request, status: 200, error, data, list: None, warnings: 0, auth, wrap_info, note: &note };
     black_box(broker.disclosure(entry).await.expect("on disk"));
 }
 

@@ -15,10 +15,21 @@ mod crypto;
 mod domain;
 mod http;
 mod jwt;
+mod ledger;
 mod store;
 mod whole;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(stages, http::all, jwt::all, domain::all, crypto::all, store::all, audit::all, whole::all);
+criterion_group!(
+    stages,
+    http::all,
+    jwt::all,
+    domain::all,
+    crypto::all,
+    ledger::all,
+    store::all,
+    audit::all,
+    whole::all
+);
 criterion_main!(stages);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 use serde_json::{Value, json};
 use sparekey::storage::redb::Redb;
 
@@ -48,7 +49,33 @@ pub fn all(criterion: &mut Criterion) {
             bench.iter_custom(|rounds| ask(&node, &vec![one.clone(); rounds as usize]));
         });
     }
+    history(&mut group, &node, &scene, &root);
     group.finish();
+}
+
+/// A long history, verified; `limit=1` tells one entry of it and verifies as many.
+fn history(group: &mut BenchmarkGroup<'_, WallTime>, node: &Node, scene: &Scene, root: &str) {
+    const ENTRIES: usize = 1000;
+    scene.store("long", &codes(8, CODES), 0).expect(200);
+    for number in 1..ENTRIES {
+        scene
+            .act(
+                "enroll",
+                "long",
+                json!({"role": "automation", "jwt": scene.automation(), "enrollment_id": number.to_string()}),
+            )
+            .expect(200);
+    }
+    let client = node.client().token(root);
+    let read = |query: &str| client.read(&format!("{MOUNT}history/long?{query}")).expect(200).body.len();
+    group.throughput(Throughput::Bytes(read("limit=1000") as u64));
+    for (name, query) in [
+        ("history of a thousand entries, verified and told", "verify=true&limit=1000"),
+        ("history of a thousand entries, verified, one told", "verify=true&limit=1"),
+        ("history of a thousand entries, told", "limit=1000"),
+    ] {
+        group.bench_function(name, |bench| bench.iter(|| read(query)));
+    }
 }
 
 fn ask(node: &Node, list: &[Vec<u8>]) -> Duration {

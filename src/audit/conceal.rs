@@ -2,7 +2,7 @@
 //! (`hmac-sha256:<hex>`, RFC 2104), as Vault does; codes are left out altogether, since eight digits are found from an HMAC in
 //! minutes by anybody who gets hold of the salt.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::cell::Cell;
 
 use aws_lc_rs::hmac;
@@ -10,6 +10,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
 
 use super::words;
+use crate::engine::listed::List;
 
 /// How many values one line carries at most; the rest is counted. Keeps a line under [`super::chain::MAX_LINE`].
 const VALUES: usize = 192;
@@ -94,12 +95,12 @@ impl<'a> Concealer<'a> {
 
     /// The fields of a request.
     pub fn request<'c>(&'c self, data: &'c Map<String, Value>) -> Fields<'c> {
-        Fields { concealer: self, data, answer: false, free_keys: false, depth: 0 }
+        Fields { concealer: self, data, list: None, answer: false, free_keys: false, depth: 0 }
     }
 
-    /// The fields of an answer: of those that are null nothing is said.
-    pub fn response<'c>(&'c self, data: &'c Map<String, Value>) -> Fields<'c> {
-        Fields { answer: true, ..self.request(data) }
+    /// The fields of an answer and the list among them: of those that are null nothing is said.
+    pub fn response<'c>(&'c self, data: &'c Map<String, Value>, list: Option<&'c List>) -> Fields<'c> {
+        Fields { answer: true, list, ..self.request(data) }
     }
 
     fn spend(&self) -> bool {
@@ -114,6 +115,7 @@ impl<'a> Concealer<'a> {
 pub struct Fields<'c> {
     concealer: &'c Concealer<'c>,
     data: &'c Map<String, Value>,
+    list: Option<&'c List>,
     answer: bool,
     free_keys: bool,
     depth: usize,
@@ -121,7 +123,7 @@ pub struct Fields<'c> {
 
 impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Fields { concealer, data, answer, free_keys, depth } = *self;
+        let Fields { concealer, data, mut list, answer, free_keys, depth } = *self;
         let mut out = serializer.serialize_map(None)?;
         if let (Some(Value::Array(keys)), true, 0) = (data.get("keys"), answer && data.len() == 1, depth)
             && concealer.salt.elide_lists
@@ -131,6 +133,9 @@ impl Serialize for Fields<'_> {
         }
         let mut withheld = 0_usize;
         for (name, value) in data {
+            if let Some(list) = list.take_if(|list| list.name() < name.as_str()) {
+                withheld += self.listed(list, &mut out)?;
+            }
             if answer && value.is_null() {
                 continue;
             }
@@ -144,17 +149,69 @@ impl Serialize for Fields<'_> {
             } else {
                 let known = words::known(name);
                 let free_keys = free_keys || (known && words::has_free_keys(name));
-                let shown = Shown { fields: Fields { free_keys, depth: depth + 1, ..*self }, name, value };
+                let shown = Shown { fields: Fields { list: None, free_keys, depth: depth + 1, ..*self }, name, value };
                 match known {
                     true => out.serialize_entry(name, &shown)?,
                     false => out.serialize_entry(&concealer.salt.text(name), &shown)?,
                 }
             }
         }
+        if let Some(list) = list {
+            withheld += self.listed(list, &mut out)?;
+        }
         if withheld > 0 {
             out.serialize_entry("withheld_fields", &withheld)?;
         }
         out.end()
+    }
+}
+
+impl<'c> Fields<'c> {
+    /// Writes the list; answers how many fields were left out by that.
+    fn listed<M: SerializeMap>(&self, list: &List, out: &mut M) -> Result<usize, M::Error> {
+        if words::holds_codes(list.name()) || !self.concealer.spend() || !words::known(list.name()) {
+            return Ok(1);
+        }
+        let fields = Fields { list: None, depth: self.depth + 1, ..*self };
+        out.serialize_entry(list.name(), &Listed { fields, list })?;
+        Ok(0)
+    }
+
+    /// Writes as many of `length` values of the field `name` as a line may carry.
+    fn elements<S: Serializer, V: Borrow<Value>>(
+        self,
+        name: &str,
+        length: usize,
+        values: impl Iterator<Item = V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_seq(None)?;
+        let mut shown = 0;
+        for value in values.take(if self.depth < DEPTH { ELEMENTS } else { 0 }) {
+            if !self.concealer.spend() {
+                break;
+            }
+            let fields = Fields { depth: self.depth + 1, ..self };
+            out.serialize_element(&Shown { fields, name, value: value.borrow() })?;
+            shown += 1;
+        }
+        if shown < length {
+            out.serialize_element(&format_args!("{} more withheld", length - shown))?;
+        }
+        out.end()
+    }
+}
+
+/// A list that is written already: as much of it is read as is shown.
+struct Listed<'c> {
+    fields: Fields<'c>,
+    list: &'c List,
+}
+
+impl Serialize for Listed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Listed { fields, list } = self;
+        fields.elements(list.name(), list.len(), list.values(), serializer)
     }
 }
 
@@ -179,22 +236,7 @@ impl Serialize for Shown<'_> {
             Value::String(text) if !fields.free_keys && words::ours(name, text) => text.serialize(serializer),
             Value::String(text) => salt.text(text).serialize(serializer),
             Value::Object(data) => Fields { data, ..fields }.serialize(serializer),
-            Value::Array(list) => {
-                let mut out = serializer.serialize_seq(None)?;
-                let mut shown = 0;
-                for value in list.iter().take(if fields.depth < DEPTH { ELEMENTS } else { 0 }) {
-                    if !fields.concealer.spend() {
-                        break;
-                    }
-                    let fields = Fields { depth: fields.depth + 1, ..fields };
-                    out.serialize_element(&Shown { fields, name, value })?;
-                    shown += 1;
-                }
-                if shown < list.len() {
-                    out.serialize_element(&format_args!("{} more withheld", list.len() - shown))?;
-                }
-                out.end()
-            }
+            Value::Array(list) => fields.elements(name, list.len(), list.iter(), serializer),
         }
     }
 }
@@ -317,8 +359,29 @@ mod tests {
             "sets": [{"slots": slots}], "labels": {"state": salt.text("held").as_str()},
             "owner": salt.text("operator").as_str(), "warnings": ["low"],
         });
-        assert_eq!(serde_json::to_value(Concealer::new(&salt).response(&answer)).unwrap(), wanted);
+        assert_eq!(serde_json::to_value(Concealer::new(&salt).response(&answer, None)).unwrap(), wanted);
         assert_eq!(concealed(json!({"owner": null})), json!({"owner": null}), "in a request null means something");
+    }
+
+    #[test]
+    fn a_list_is_concealed_as_if_its_values_stood_among_the_fields() {
+        let salt = Salt::new(&[7; 32], true, false);
+        let object =
+            |number: usize| json!({"act": "retrieve", "actor": {"role": "desk"}, "detail": null, "slot": number});
+        for length in [0, 1, 30, 70, 200] {
+            for (name, about) in
+                [("entries", json!({"head": {"seq": 1}, "act": "x"})), ("backup_codes", json!({"verified": true}))]
+            {
+                let Value::Object(fields) = about else { panic!("an object") };
+                let mut list = List::new(name);
+                (0..length).for_each(|number| list.push(|out| out.extend(object(number).to_string().bytes())));
+                let tree = list.among(fields.clone());
+                let written = |data: &Map<String, Value>, list| {
+                    serde_json::to_string(&Concealer::new(&salt).response(data, list)).unwrap()
+                };
+                assert_eq!(written(&fields, Some(&list)), written(&tree, None), "{length} {name}");
+            }
+        }
     }
 
     #[test]

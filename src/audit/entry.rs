@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::auth::Caller;
+use crate::engine::listed::List;
 use crate::engine::request::Operation;
 
 /// What the note of every disclosure line names.
@@ -50,6 +51,8 @@ pub struct ResponseEntry<'a> {
     pub error: Option<&'a str>,
     /// `data` of the answer, without what is disclosed.
     pub data: Option<&'a Map<String, Value>>,
+    /// The list among it.
+    pub list: Option<&'a List>,
     /// How many warnings the answer carries (their text may repeat what the caller sent).
     pub warnings: usize,
     /// The token that a login or renewal gave out.

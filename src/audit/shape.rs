@@ -50,7 +50,7 @@ pub fn response(entry: &ResponseEntry<'_>, discloses: bool, salt: &Salt, now: Ti
         status: entry.status,
         disclosure,
         note,
-        data: entry.data.filter(|data| !data.is_empty()).map(|data| concealer.response(data)),
+        data: entry.data.filter(|data| !data.is_empty()).map(|data| concealer.response(data, entry.list)),
         warnings: entry.warnings,
         auth: entry.auth.map(|auth| TokenShape {
             client_token: salt.text(auth.client_token),

@@ -7,11 +7,12 @@ use crate::domain::fields::Fields;
 use crate::engine::attempt::Stored;
 use crate::engine::cache::{Snapshot, storage_failed};
 use crate::engine::config_ledger;
+use crate::engine::listed::List;
 use crate::engine::request::Response;
 use crate::engine::{Call, Engine, keys, record};
 use crate::error::{Error, Result};
 use crate::ledger::archive::{self, Segment};
-use crate::ledger::chain::{self, Broken, Chain, GENESIS, Link, RECENT};
+use crate::ledger::chain::{Broken, Chain, GENESIS, Link, RECENT};
 use crate::storage::{Found, Get};
 
 /// Most segments read at once.
@@ -66,43 +67,37 @@ async fn page(
     ledger: &Chain,
     query: &Query,
 ) -> Result<Response> {
-    let mac = |previous: &[u8; 32], bytes: &[u8]| keyring.ledger_mac(chain_id, previous, bytes);
-    let mut entries = Vec::new();
-    let mut broken = None;
-    let mut previous = GENESIS;
+    let entries = List::new("entries");
+    let mut walk = Walk { query, keyring, chain_id, previous: GENESIS, broken: None, entries };
     // A page needs only its segments; verifying needs all of them.
     let first = if query.verify { 1 } else { query.after / RECENT as u64 * RECENT as u64 + 1 };
     let starts: Vec<u64> = (first..ledger.first()).step_by(RECENT).collect();
     for batch in starts.chunks(BATCH) {
-        if !query.verify && entries.len() >= query.limit {
+        if !query.verify && walk.entries.len() >= query.limit {
             break;
         }
         for (seq, links) in batch.iter().zip(read_segments(engine, owner, batch).await?) {
-            let Some(links) = links else {
-                if !query.verify {
+            match links {
+                Some(links) => walk.links(&links, *seq)?,
+                None if query.verify => walk.breaks(*seq, "is missing with its whole segment"),
+                None => {
                     return Err(Error::internal(format!("ledger segment {} is missing", archive::key(owner, *seq))));
                 }
-                broken = broken.or(Some(Broken { seq: *seq, what: "is missing with its whole segment" }));
-                continue;
-            };
-            if query.verify && broken.is_none() {
-                match chain::verify(&previous, *seq, &links, &mac) {
-                    Ok(head) => previous = head,
-                    Err(found) => broken = Some(found),
-                }
             }
-            take(&links, *seq, query, &mut entries)?;
         }
     }
-    if query.verify && broken.is_none() {
-        broken = verify_rest(ledger, previous, &mac).err();
+    if walk.previous != *ledger.base {
+        walk.breaks(ledger.first(), "does not follow from the archive");
     }
-    take(&ledger.recent, ledger.first(), query, &mut entries)?;
+    walk.links(&ledger.recent, ledger.first())?;
+    if walk.previous != *ledger.head {
+        walk.breaks(ledger.seq, "is not the head of the ledger");
+    }
+    let broken = walk.broken;
     let mut data = Map::new();
-    data.insert("entries".to_owned(), Value::Array(entries));
     data.insert("head".to_owned(), json!({"seq": ledger.seq, "hash": hex::encode(*ledger.head)}));
     data.insert("verified".to_owned(), if query.verify { json!(broken.is_none()) } else { Value::Null });
-    let mut response = Response::data(data);
+    let mut response = Response::listed(data, walk.entries);
     if let Some(broken) = broken {
         tracing::error!(ledger = owner, %broken, "a ledger does not verify");
         response
@@ -112,11 +107,44 @@ async fn page(
     Ok(response)
 }
 
-fn verify_rest(ledger: &Chain, previous: [u8; 32], mac: chain::Mac<'_>) -> Result<(), Broken> {
-    if previous != *ledger.base {
-        return Err(Broken { seq: ledger.first(), what: "does not follow from the archive" });
+/// A walk along a ledger, oldest entry first.
+struct Walk<'w> {
+    query: &'w Query,
+    keyring: &'w Keyring,
+    chain_id: &'w [u8; 16],
+    /// Hash of the entry before, as long as the chain holds.
+    previous: [u8; 32],
+    /// Where it stopped to hold.
+    broken: Option<Broken>,
+    entries: List,
+}
+
+impl Walk<'_> {
+    /// Goes on over links that begin with number `first`: checks that they follow if that is asked, tells those of the page.
+    fn links(&mut self, links: &[Link], first: u64) -> Result<()> {
+        let mac = |previous: &[u8; 32], bytes: &[u8]| self.keyring.ledger_mac(self.chain_id, previous, bytes);
+        for (link, seq) in links.iter().zip(first..) {
+            let mut entry = None;
+            if self.query.verify && self.broken.is_none() {
+                match link.follow(&self.previous, seq, &mac) {
+                    Ok(followed) => (entry, self.previous) = (Some(followed), *link.hash),
+                    Err(broken) => self.broken = Some(broken),
+                }
+            }
+            if seq > self.query.after && self.entries.len() < self.query.limit {
+                let unreadable = |broken| Error::internal(Broken { seq, ..broken });
+                let entry = entry.map_or_else(|| link.read(), Ok).map_err(unreadable)?;
+                self.entries.push(|out| entry.write(&link.hash, out));
+            }
+        }
+        Ok(())
     }
-    ledger.verify_recent(mac)
+    /// Notes what is wrong at number `seq`, if that was asked; the first of these counts.
+    fn breaks(&mut self, seq: u64, what: &'static str) {
+        if self.query.verify {
+            self.broken.get_or_insert(Broken { seq, what });
+        }
+    }
 }
 
 /// Reads the segments of `owner`'s ledger that begin with these numbers; `None` for one that is missing.
@@ -131,14 +159,4 @@ pub(super) async fn read_segments(engine: &Engine, owner: &str, starts: &[u64]) 
         Found::Absent | Found::Unchanged => Ok(None),
     };
     starts.iter().zip(found).map(parse).collect()
-}
-
-fn take(links: &[Link], first: u64, query: &Query, entries: &mut Vec<Value>) -> Result<()> {
-    for (link, seq) in links.iter().zip(first..) {
-        if seq > query.after && entries.len() < query.limit {
-            let entry = link.entry().map_err(|broken| Error::internal(Broken { seq, ..broken }))?;
-            entries.push(Value::Object(entry.wire(&link.hash)));
-        }
-    }
-    Ok(())
 }

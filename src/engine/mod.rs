@@ -44,6 +44,7 @@ pub mod inherited;
 pub mod keyring_change;
 pub mod keys;
 pub mod learned;
+pub mod listed;
 pub mod login;
 pub mod metadata;
 pub mod outcome;

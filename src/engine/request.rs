@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::audit::Recorded;
 use crate::auth::Caller;
 use crate::crypto::secret::CodeText;
+use crate::engine::listed::List;
 use crate::storage::Write;
 
 /// Vault's operations. `PUT` and `POST` are both an update; a create is an update of what does not exist.
@@ -103,6 +104,8 @@ pub struct Response {
 pub enum Body {
     /// 200 with `data`.
     Data(Map<String, Value>),
+    /// 200 with `data` and a list among it.
+    Listed(Map<String, Value>, List),
     /// 204.
     Empty,
     /// 202 without a body (RFC 8935 push).
@@ -125,7 +128,11 @@ impl Response {
     }
     /// 200 with `data` (an object).
     pub fn data(data: Map<String, Value>) -> Self {
-        Response { body: Body::Data(data), warnings: Vec::new(), disclosure: None, note: Map::new() }
+        Response { body: Body::Data(data), ..Response::empty() }
+    }
+    /// 200 with `data` (an object) and a list among it.
+    pub fn listed(data: Map<String, Value>, list: List) -> Self {
+        Response { body: Body::Listed(data, list), ..Response::empty() }
     }
 }
 

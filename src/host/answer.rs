@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::call::Token;
 use super::stream::Stream;
 use crate::auth::Caller;
+use crate::engine::listed::List;
 use crate::engine::request::Codes;
 use crate::error::{Error, Kind};
 use crate::sources::EventRefusal;
@@ -142,8 +143,15 @@ impl Envelope {
     /// The object in `data`, if there is one.
     pub fn fields(&self) -> Option<&Map<String, Value>> {
         match &self.data {
-            Data::Fields(fields) | Data::Disclosed(fields, ..) => Some(fields),
+            Data::Fields(fields) | Data::Listed(fields, _) | Data::Disclosed(fields, ..) => Some(fields),
             Data::Null | Data::Unwrapped(_) => None,
+        }
+    }
+    /// The list among it, if there is one.
+    pub fn list(&self) -> Option<&List> {
+        match &self.data {
+            Data::Listed(_, list) => Some(list),
+            Data::Fields(_) | Data::Disclosed(..) | Data::Null | Data::Unwrapped(_) => None,
         }
     }
     /// Whether there is anything to wrap.
@@ -154,6 +162,7 @@ impl Envelope {
     pub fn disclose(&mut self, field: &'static str, codes: Codes) {
         let fields = match std::mem::replace(&mut self.data, Data::Null) {
             Data::Fields(fields) | Data::Disclosed(fields, ..) => fields,
+            Data::Listed(fields, list) => list.among(fields),
             Data::Null | Data::Unwrapped(_) => Map::new(),
         };
         self.data = Data::Disclosed(fields, field, codes);
@@ -166,6 +175,8 @@ pub enum Data {
     Null,
     /// An object.
     Fields(Map<String, Value>),
+    /// An object with a list among its fields.
+    Listed(Map<String, Value>, List),
     /// An object into which codes go when the bytes are written, and no earlier.
     Disclosed(Map<String, Value>, &'static str, Codes),
     /// The bytes of an unwrapped envelope after its request id, which stand for the whole rest of this one.

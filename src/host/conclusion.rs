@@ -47,6 +47,7 @@ pub(super) async fn conclude(
         status: answer.status(),
         error: answer.refusal(),
         data: told.and_then(|envelope| envelope.fields()),
+        list: told.and_then(|envelope| envelope.list()),
         warnings: told.map_or(0, |envelope| envelope.warnings.len()),
         auth: told.and_then(|envelope| envelope.auth.as_ref()).map(|auth| AuthInfo {
             client_token: auth.client_token.expose(),

@@ -46,6 +46,7 @@ pub(super) fn acted(response: Response, draft: Option<Draft>) -> Result<Acted, R
     let envelope = |data| Answer::Logical(Box::new(Envelope { warnings, ..Envelope::around(data) }));
     let answer = match body {
         Body::Data(data) => envelope(Data::Fields(data)),
+        Body::Listed(data, list) => envelope(Data::Listed(data, list)),
         Body::Empty if silent => Answer::Empty { status: 204 },
         Body::Empty => envelope(Data::Null),
         Body::Accepted => Answer::Empty { status: 202 },

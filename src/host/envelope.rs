@@ -64,6 +64,7 @@ fn tail_into(out: &mut Vec<u8>, envelope: &Envelope) {
     match &envelope.data {
         Data::Null | Data::Unwrapped(_) => out.extend_from_slice(b"null"),
         Data::Fields(fields) => object(out, fields, None),
+        Data::Listed(fields, list) => list.write_among(fields, out),
         Data::Disclosed(fields, name, codes) => object(out, fields, Some((name, codes))),
     }
     out.extend_from_slice(b",\"wrap_info\":");
@@ -93,6 +94,7 @@ fn capacity(envelope: &Envelope) -> usize {
             1024 + 256 * fields.len() + codes + text_size(fields)
         }
         Data::Unwrapped(tail) => 128 + tail.len(),
+        Data::Listed(_, list) => 1024 + list.size(),
         Data::Fields(_) | Data::Null => 1024,
     }
 }

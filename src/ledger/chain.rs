@@ -25,9 +25,23 @@ pub struct Link {
 impl Link {
     /// The entry.
     pub fn entry(&self) -> Result<Entry, Broken> {
-        minicbor::decode(&self.bytes).map_err(|_| Broken { seq: 0, what: "does not decode" })
+        minicbor::decode(&self.bytes).map_err(|_| UNREADABLE)
+    }
+    /// The entry, its texts where they lie.
+    pub fn read(&self) -> Result<Entry<&str>, Broken> {
+        minicbor::decode(&self.bytes).map_err(|_| UNREADABLE)
+    }
+    /// The entry, if it is number `seq` and follows from the one whose hash is `previous`.
+    pub fn follow(&self, previous: &[u8; 32], seq: u64, mac: Mac<'_>) -> Result<Entry<&str>, Broken> {
+        if mac(previous, &self.bytes) != *self.hash {
+            return Err(Broken { seq, what: "does not follow from the one before it" });
+        }
+        let entry = self.read().map_err(|broken| Broken { seq, ..broken })?;
+        if entry.seq == seq { Ok(entry) } else { Err(Broken { seq, what: "has another number" }) }
     }
 }
+
+const UNREADABLE: Broken = Broken { seq: 0, what: "does not decode" };
 
 /// A chain that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +123,7 @@ impl Chain {
     }
     /// Whether the write `operation` went down.
     pub fn holds(&self, operation: &[u8; 16]) -> bool {
-        self.recent.iter().rev().filter_map(|link| link.entry().ok()).any(|entry| *entry.operation == *operation)
+        self.recent.iter().rev().filter_map(|link| link.read().ok()).any(|entry| *entry.operation == *operation)
     }
 }
 
@@ -117,12 +131,7 @@ impl Chain {
 pub fn verify(base: &[u8; 32], first: u64, links: &[Link], mac: Mac<'_>) -> Result<[u8; 32], Broken> {
     let mut previous = *base;
     for (seq, link) in (first..).zip(links) {
-        if mac(&previous, &link.bytes) != *link.hash {
-            return Err(Broken { seq, what: "does not follow from the one before it" });
-        }
-        if link.entry().map_err(|broken| Broken { seq, ..broken })?.seq != seq {
-            return Err(Broken { seq, what: "has another number" });
-        }
+        link.follow(&previous, seq, mac)?;
         previous = *link.hash;
     }
     Ok(previous)

@@ -3,3 +3,4 @@
 pub mod archive;
 pub mod chain;
 pub mod entry;
+mod told;

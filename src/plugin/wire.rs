@@ -106,6 +106,14 @@ pub fn reply(answer: Result<Response>) -> pb::HandleRequestReply {
             wipe(data.get_mut(field));
             return reply;
         }
+        Body::Listed(fields, list) => {
+            let mut text = Vec::new();
+            list.write_among(&fields, &mut text);
+            return match String::from_utf8(text) {
+                Ok(text) => told(text, warnings),
+                Err(error) => refused(&Error::internal(error)),
+            };
+        }
         Body::Empty if warnings.is_empty() => return pb::HandleRequestReply::default(),
         Body::Empty => Value::Null,
         Body::Accepted => raw(202, ""),
@@ -126,7 +134,11 @@ fn wipe(shown: Option<&mut Value>) {
 
 /// An answer with `data`, which the host passes on as the client's `data`.
 pub fn answered(data: &Value, warnings: Vec<String>) -> pb::HandleRequestReply {
-    let response = pb::Response { data: data.to_string(), warnings, ..pb::Response::default() };
+    told(data.to_string(), warnings)
+}
+
+fn told(data: String, warnings: Vec<String>) -> pb::HandleRequestReply {
+    let response = pb::Response { data, warnings, ..pb::Response::default() };
     pb::HandleRequestReply { response: Some(response), err: None }
 }
 

@@ -135,6 +135,7 @@ impl Act {
             status: 200,
             error: None,
             data: None,
+            list: None,
             warnings: 0,
             auth: None,
             wrap_info: None,

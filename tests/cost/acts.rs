@@ -11,6 +11,8 @@ use crate::support::scene::codes;
 pub const REQUESTS: usize = 80;
 /// Codes in a set.
 pub const CODES: usize = 16;
+/// Entries of a history that is read.
+const ENTRIES: usize = 100;
 
 /// The most that one request may use.
 pub struct Ceiling {
@@ -105,6 +107,32 @@ fn a_metadata_read_writes_nothing_and_waits_for_no_fsync() {
         fsyncs: 0,
     }
     .holds("metadata read", &used);
+}
+
+#[test]
+fn a_verified_history_builds_no_values_of_its_entries() {
+    let _alone = alone();
+    let place = Place::new();
+    place.scene.store("acme", &codes(1, CODES), 0).expect(200);
+    for number in 1..ENTRIES {
+        let body = json!({"role": "automation", "jwt": place.scene.automation(), "enrollment_id": number.to_string()});
+        place.scene.act("enroll", "acme", body).expect(200);
+    }
+    let path = format!("{MOUNT}history/acme?verify=true&limit={ENTRIES}");
+    let request = place.request("GET", &path, Some(&place.root_token), None);
+    let used = place.measure(&vec![request; REQUESTS]);
+    Ceiling {
+        allocations: 880,
+        allocated: 325_000,
+        reads: 3,
+        writes: 0,
+        read: 31_000,
+        written: 0,
+        audit: 13_000,
+        commits: 0,
+        fsyncs: 0,
+    }
+    .holds("history of a hundred entries", &used);
 }
 
 #[test]

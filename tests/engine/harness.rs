@@ -300,6 +300,7 @@ impl Bench {
                     status: 200,
                     error: None,
                     data: None,
+                    list: None,
                     warnings: 0,
                     auth: None,
                     wrap_info: None,
@@ -315,6 +316,7 @@ impl Bench {
                 }
                 let (status, data) = match response.body {
                     Body::Data(data) => (200, Value::Object(data)),
+                    Body::Listed(data, list) => (200, Value::Object(list.among(data))),
                     Body::Empty => (204, Value::Null),
                     Body::Accepted => (202, Value::Null),
                     Body::EventError { err, description } => (400, json!({"err": err, "description": description})),

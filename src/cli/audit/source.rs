@@ -97,6 +97,7 @@ impl Stopped {
         match self.runtime.block_on(self.engine.handle(request)) {
             Ok(response) => match response.body {
                 Body::Data(data) => Ok(Some(data)),
+                Body::Listed(data, list) => Ok(Some(list.among(data))),
                 _ => Ok(None),
             },
             Err(error) if error.kind() == Kind::NotFound => Ok(None),

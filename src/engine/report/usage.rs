@@ -136,7 +136,9 @@ impl Page<'_> {
             if self.acts.len() >= self.query.limit {
                 return Ok(Some(seq - 1));
             }
-            let mut wire = entry.wire(&link.hash);
+            let mut text = Vec::with_capacity(512);
+            entry.write(&link.hash, &mut text);
+            let mut wire: Map<String, Value> = serde_json::from_slice(&text).map_err(Error::internal)?;
             wire.remove("hash");
             wire.insert("account".to_owned(), json!(seen.name.as_str()));
             self.acts.push(Value::Object(wire));
