@@ -10,12 +10,12 @@ use sparekey::storage::redb::Redb;
 
 use crate::inprocess::{MOUNT, Node, Setup};
 use crate::line::Line;
-use crate::support::scene::{Scene, codes};
-use crate::support::signer::{Signer, fresh};
+use crate::support::scene::{AUDIENCE, ISSUER, Scene, codes};
+use crate::support::signer::{Signer, credential_change, fresh, now};
 
 const CODES: usize = 16;
 
-/// A retrieval, a metadata read, and health, which is the way there and back alone.
+/// A retrieval, one into a wrapping, what opens it, an event, a metadata read, and health, which is the way there and back alone.
 pub fn all(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Arc::new(Redb::open(&folder.path().join("sparekey.redb")).expect("a store"));
@@ -24,27 +24,43 @@ pub fn all(criterion: &mut Criterion) {
     let scene = Scene::with(plain.token(&root), plain, Signer::es256("whole"));
     let mut group = criterion.benchmark_group("whole");
     group.sample_size(10).measurement_time(Duration::from_secs(4));
-    group.bench_function("retrieve", |bench| {
+    let wrapped = [("X-Vault-Wrap-TTL", "120")];
+    for (name, headers) in [("retrieve", &[][..]), ("retrieve into a wrapping", &wrapped)] {
+        group.bench_function(name, |bench| {
+            bench.iter_custom(|rounds| {
+                let list: Vec<Vec<u8>> = retrievals(&scene, rounds)
+                    .map(|(path, body)| request(&node, "POST", &path, headers, &body.to_string()))
+                    .collect();
+                ask(&node, &list)
+            });
+        });
+    }
+    group.bench_function("unwrap", |bench| {
         bench.iter_custom(|rounds| {
-            let prefix = hex::encode(fresh());
-            let list: Vec<Vec<u8>> = (0..rounds as usize)
-                .map(|index| {
-                    let account = format!("{prefix}/{}", index / CODES);
-                    if index % CODES == 0 {
-                        scene.store(&account, &codes(index as u64, CODES), 0).expect(200);
-                    }
-                    request(&node, "POST", &format!("{MOUNT}retrieve/{account}"), None, Some(scene.request("admin")))
+            let list: Vec<Vec<u8>> = retrievals(&scene, rounds)
+                .map(|(path, body)| {
+                    let answer = node.client().header("X-Vault-Wrap-TTL", "120").write(&path, &body).expect(200).json();
+                    let token = answer["wrap_info"]["token"].as_str().expect("a wrapping token");
+                    request(&node, "POST", "sys/wrapping/unwrap", &[("X-Vault-Token", token)], "")
                 })
                 .collect();
             ask(&node, &list)
         });
     });
+    group.bench_function("event that ends a set", |bench| {
+        bench.iter_custom(|rounds| {
+            let domain = hex::encode(fresh());
+            let list: Vec<Vec<u8>> = (0..rounds).map(|person| event(&node, &scene, &domain, person)).collect();
+            ask(&node, &list)
+        });
+    });
     scene.store("read", &codes(7, CODES), 0).expect(200);
-    for (name, path, token) in [
-        ("metadata read, 16 codes", format!("{MOUNT}accounts/read"), Some(&*root)),
-        ("health", "sys/health".to_owned(), None),
+    let token = [("X-Vault-Token", root.as_str())];
+    for (name, path, headers) in [
+        ("metadata read, 16 codes", format!("{MOUNT}accounts/read"), &token[..]),
+        ("health", "sys/health".to_owned(), &[]),
     ] {
-        let one = request(&node, "GET", &path, token, None);
+        let one = request(&node, "GET", &path, headers, "");
         group.bench_function(name, |bench| {
             bench.iter_custom(|rounds| ask(&node, &vec![one.clone(); rounds as usize]));
         });
@@ -78,6 +94,27 @@ fn history(group: &mut BenchmarkGroup<'_, WallTime>, node: &Node, scene: &Scene,
     }
 }
 
+/// Paths and bodies of so many retrievals from new accounts.
+fn retrievals(scene: &Scene, rounds: u64) -> impl Iterator<Item = (String, Value)> {
+    let prefix = hex::encode(fresh());
+    (0..rounds as usize).map(move |index| {
+        let account = format!("{prefix}/{}", index / CODES);
+        if index % CODES == 0 {
+            scene.store(&account, &codes(index as u64, CODES), 0).expect(200);
+        }
+        (format!("{MOUNT}retrieve/{account}"), scene.request("admin"))
+    })
+}
+
+/// An event that ends the set of a new account.
+fn event(node: &Node, scene: &Scene, domain: &str, person: u64) -> Vec<u8> {
+    let email = format!("person-{person}@{domain}.example.com");
+    scene.store(&format!("okta/{email}"), &codes(person, CODES), 0).expect(200);
+    let claims = credential_change(ISSUER, AUDIENCE, &json!({"format": "email", "email": email}), now());
+    let headers = [("Content-Type", "application/secevent+jwt"), ("Accept", "application/json")];
+    request(node, "POST", &format!("{MOUNT}events/idp"), &headers, &scene.signer.set(&claims))
+}
+
 fn ask(node: &Node, list: &[Vec<u8>]) -> Duration {
     let mut line = Line::to(node.address);
     let begun = Instant::now();
@@ -85,10 +122,9 @@ fn ask(node: &Node, list: &[Vec<u8>]) -> Duration {
     begun.elapsed()
 }
 
-fn request(node: &Node, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Vec<u8> {
-    let body = body.map(|body| json!(body).to_string()).unwrap_or_default();
-    let token = token.map(|token| format!("X-Vault-Token: {token}\r\n")).unwrap_or_default();
+fn request(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let (address, length) = (node.address, body.len());
-    format!("{method} /v1/{path} HTTP/1.1\r\nHost: {address}\r\n{token}Content-Length: {length}\r\n\r\n{body}")
+    format!("{method} /v1/{path} HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
