@@ -122,8 +122,8 @@ fn a_verified_history_builds_no_values_of_its_entries() {
     let request = place.request("GET", &path, Some(&place.root_token), None);
     let used = place.measure(&vec![request; REQUESTS]);
     Ceiling {
-        allocations: 880,
-        allocated: 325_000,
+        allocations: 860,
+        allocated: 312_000,
         reads: 3,
         writes: 0,
         read: 31_000,
