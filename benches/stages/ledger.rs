@@ -25,7 +25,7 @@ pub fn all(criterion: &mut Criterion) {
     }
     let bytes = encode(&Segment { links: chain.recent.clone() });
     let told = || {
-        let mut list = List::new("entries");
+        let mut list = List::new("entries", 512 * ENTRIES);
         for link in &chain.recent {
             let entry = link.read().expect("an entry");
             list.push(|out| entry.write(&link.hash, out));

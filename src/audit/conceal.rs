@@ -373,7 +373,7 @@ mod tests {
                 [("entries", json!({"head": {"seq": 1}, "act": "x"})), ("backup_codes", json!({"verified": true}))]
             {
                 let Value::Object(fields) = about else { panic!("an object") };
-                let mut list = List::new(name);
+                let mut list = List::new(name, 0);
                 (0..length).for_each(|number| list.push(|out| out.extend(object(number).to_string().bytes())));
                 let tree = list.among(fields.clone());
                 let written = |data: &Map<String, Value>, list| {

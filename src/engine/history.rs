@@ -17,6 +17,8 @@ use crate::storage::{Found, Get};
 
 /// Most segments read at once.
 const BATCH: usize = 32;
+/// About as many bytes as an entry is as JSON.
+const ENTRY: usize = 512;
 
 struct Query {
     after: u64,
@@ -67,7 +69,9 @@ async fn page(
     ledger: &Chain,
     query: &Query,
 ) -> Result<Response> {
-    let entries = List::new("entries");
+    let told =
+        usize::try_from(ledger.seq.saturating_sub(query.after)).map_or(query.limit, |left| left.min(query.limit));
+    let entries = List::new("entries", told * ENTRY);
     let mut walk = Walk { query, keyring, chain_id, previous: GENESIS, broken: None, entries };
     // A page needs only its segments; verifying needs all of them.
     let first = if query.verify { 1 } else { query.after / RECENT as u64 * RECENT as u64 + 1 };

@@ -13,9 +13,9 @@ pub struct List {
 }
 
 impl List {
-    /// An empty list that will stand in the answer as `name`.
-    pub fn new(name: &'static str) -> List {
-        List { name, length: 0, json: Vec::new() }
+    /// An empty list that will stand in the answer as `name`, with room for so many bytes.
+    pub fn new(name: &'static str, room: usize) -> List {
+        List { name, length: 0, json: Vec::with_capacity(room) }
     }
     /// Its name.
     pub fn name(&self) -> &'static str {
@@ -100,7 +100,7 @@ mod tests {
             for objects in
                 [vec![], vec![json!({})], vec![json!({"x": "],{\"", "y": [1, {"z": null}]}), json!({"x": 2})]]
             {
-                let mut list = List::new(name);
+                let mut list = List::new(name, 0);
                 for object in &objects {
                     list.push(|out| out.extend_from_slice(object.to_string().as_bytes()));
                 }

@@ -39,8 +39,17 @@ pub fn base62(random: &dyn Random, len: usize) -> Zeroizing<String> {
 fn text(mut bytes: [u8; 16], version: u8) -> String {
     bytes[6] = (bytes[6] & 0x0f) | version;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = hex::encode(bytes);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let mut digits = [0; 32];
+    // The lengths fit: each byte is two digits.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
+    let mut out = String::with_capacity(36);
+    for (place, digit) in digits.into_iter().enumerate() {
+        if matches!(place, 8 | 12 | 16 | 20) {
+            out.push('-');
+        }
+        out.push(char::from(digit));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -51,7 +60,8 @@ mod tests {
     #[test]
     fn a_uuid_says_its_version_and_variant() {
         let id = uuid(&SeededRandom::new(1));
-        assert_eq!(id.len(), 36);
+        assert_eq!(id.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert!(id.chars().all(|digit| digit == '-' || digit.is_ascii_digit() || ('a'..='f').contains(&digit)));
         assert_eq!(&id[14..15], "4");
         assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"));
         assert_ne!(id, uuid(&SeededRandom::new(2)));

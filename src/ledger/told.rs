@@ -1,52 +1,61 @@
 //! An entry as `history/` answers it, written as JSON at once: a history is a thousand of them, for which no tree of values is built.
 
-use serde::de::IgnoredAny;
-use serde::{Serialize, Serializer};
+use std::io::Write as _;
 
-use crate::domain::time::Timestamp;
-use crate::ledger::entry::Entry;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+
+use crate::ledger::entry::{Actor, Entry};
 
 impl<T: AsRef<str>> Entry<T> {
     /// Writes the entry with its hash to the end of `out`: a JSON object, its names sorted.
     pub fn write(&self, hash: &[u8; 32], out: &mut Vec<u8>) {
-        let mut object = Object::begin(out);
-        object.put("act", &self.act.as_ref());
-        object.name("actor");
-        self.write_actor(object.out);
-        object.put("at", &Time(self.at));
-        object.name("detail");
-        object.out.extend_from_slice(self.detail.as_ref().map_or("null", |detail| sound(detail.as_ref())).as_bytes());
-        object.put("generation", &self.generation);
-        object.put("hash", &Hex(hash));
-        object.put("reason", &shown(&self.reason));
-        object.put("remote", &shown(&self.remote));
-        object.put("repeat", &self.repeat);
-        object.put("request_id", &self.request_id.as_ref());
-        object.put("seq", &self.seq);
-        object.put("slot", &self.slot);
-        object.put("ticket", &shown(&self.ticket));
-        object.end();
-    }
-
-    fn write_actor(&self, out: &mut Vec<u8>) {
-        let actor = &self.actor;
-        let mut object = Object::begin(out);
-        if let Some(accessor) = &actor.accessor {
-            object.put("accessor", &accessor.as_ref());
-        }
-        if let Some(entity) = &actor.entity {
-            object.put("entity", &entity.as_ref());
-        }
-        object.put("face", &actor.face.as_ref());
-        object.put("issuer", &actor.issuer.as_ref());
-        object.put("role", &actor.role.as_ref());
-        object.put("subject", &actor.subject.as_ref());
-        object.end();
+        put(out, "{\"act\":", self.act.as_ref());
+        out.extend_from_slice(b",\"actor\":");
+        self.actor.write(out);
+        // A time is digits and a few marks, which nothing escapes. Writing into memory cannot fail.
+        let _ = write!(out, ",\"at\":\"{}\",\"detail\":", self.at);
+        out.extend_from_slice(self.detail.as_ref().map_or("null", |detail| sound(detail.as_ref())).as_bytes());
+        put(out, ",\"generation\":", &self.generation);
+        out.extend_from_slice(b",\"hash\":\"");
+        let mut digits = [0; 64];
+        // The lengths fit: each byte is two digits.
+        let _ = hex::encode_to_slice(hash, &mut digits);
+        out.extend_from_slice(&digits);
+        put(out, "\",\"reason\":", &self.reason.as_ref().map(AsRef::as_ref));
+        put(out, ",\"remote\":", &self.remote.as_ref().map(AsRef::as_ref));
+        put(out, ",\"repeat\":", &self.repeat);
+        put(out, ",\"request_id\":", self.request_id.as_ref());
+        put(out, ",\"seq\":", &self.seq);
+        put(out, ",\"slot\":", &self.slot);
+        put(out, ",\"ticket\":", &self.ticket.as_ref().map(AsRef::as_ref));
+        out.push(b'}');
     }
 }
 
-fn shown<T: AsRef<str>>(text: &Option<T>) -> Option<&str> {
-    text.as_ref().map(AsRef::as_ref)
+impl<T: AsRef<str>> Actor<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (name, text) in [("\"accessor\":", &self.accessor), ("\"entity\":", &self.entity)] {
+            if let Some(text) = text {
+                put(out, name, text.as_ref());
+                out.push(b',');
+            }
+        }
+        put(out, "\"face\":", self.face.as_ref());
+        put(out, ",\"issuer\":", self.issuer.as_ref());
+        put(out, ",\"role\":", self.role.as_ref());
+        put(out, ",\"subject\":", self.subject.as_ref());
+        out.push(b'}');
+    }
+}
+
+/// What stands before a value, then the value.
+#[inline]
+fn put<V: Serialize + ?Sized>(out: &mut Vec<u8>, before: &'static str, value: &V) {
+    out.extend_from_slice(before.as_bytes());
+    // Writing texts and numbers into memory cannot fail.
+    let _ = serde_json::to_writer(out, value);
 }
 
 /// A detail is JSON text already, which stands in the answer as it was hashed.
@@ -54,57 +63,12 @@ fn sound(detail: &str) -> &str {
     if serde_json::from_str::<IgnoredAny>(detail).is_ok() { detail } else { "null" }
 }
 
-/// A JSON object while it is written. The names are ours: nothing in them wants escaping.
-struct Object<'o> {
-    out: &'o mut Vec<u8>,
-    first: bool,
-}
-
-impl<'o> Object<'o> {
-    fn begin(out: &'o mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Object { out, first: true }
-    }
-    fn name(&mut self, name: &str) {
-        self.out.extend_from_slice(if std::mem::take(&mut self.first) { b"\"" } else { b",\"" });
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-    fn put(&mut self, name: &str, value: &impl Serialize) {
-        self.name(name);
-        // Writing texts and numbers into memory cannot fail.
-        let _ = serde_json::to_writer(&mut *self.out, value);
-    }
-    fn end(self) {
-        self.out.push(b'}');
-    }
-}
-
-struct Time(Timestamp);
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-struct Hex<'h>(&'h [u8; 32]);
-
-impl Serialize for Hex<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = [0; 64];
-        // The lengths fit: each byte is two digits.
-        let _ = hex::encode_to_slice(self.0, &mut text);
-        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::ledger::entry::Actor;
+    use crate::domain::time::Timestamp;
 
     fn told(entry: &Entry) -> Value {
         let mut text = Vec::new();

@@ -13,6 +13,8 @@ pub const REQUESTS: usize = 80;
 pub const CODES: usize = 16;
 /// Entries of a history that is read.
 const ENTRIES: usize = 100;
+/// Bytes that may be written for each though none of them writes: from time to time audit keeps its last checkpoint in the store.
+const MEANWHILE: usize = 4;
 
 /// The most that one request may use.
 pub struct Ceiling {
@@ -74,7 +76,7 @@ fn a_retrieval_by_jwt_is_one_read_one_commit_and_one_fsync() {
         })
         .collect();
     Ceiling {
-        allocations: 685,
+        allocations: 672,
         allocated: 151_000,
         reads: 1,
         writes: 1,
@@ -96,12 +98,12 @@ fn a_metadata_read_writes_nothing_and_waits_for_no_fsync() {
     let request = place.request("GET", &path, Some(&place.root_token), None);
     let used = place.measure(&vec![request; REQUESTS]);
     Ceiling {
-        allocations: 330,
+        allocations: 318,
         allocated: 54_000,
         reads: 2,
         writes: 0,
         read: 2000,
-        written: 0,
+        written: MEANWHILE,
         audit: 3200,
         commits: 0,
         fsyncs: 0,
@@ -122,12 +124,12 @@ fn a_verified_history_builds_no_values_of_its_entries() {
     let request = place.request("GET", &path, Some(&place.root_token), None);
     let used = place.measure(&vec![request; REQUESTS]);
     Ceiling {
-        allocations: 880,
-        allocated: 325_000,
+        allocations: 850,
+        allocated: 312_000,
         reads: 3,
         writes: 0,
         read: 31_000,
-        written: 0,
+        written: MEANWHILE,
         audit: 13_000,
         commits: 0,
         fsyncs: 0,
@@ -146,7 +148,7 @@ fn a_login_is_one_read_and_one_write_of_a_token() {
         })
         .collect();
     Ceiling {
-        allocations: 510,
+        allocations: 482,
         allocated: 97_000,
         reads: 1,
         writes: 1,
@@ -174,7 +176,7 @@ fn a_presented_code_is_one_read_and_one_commit() {
         }
     }
     Ceiling {
-        allocations: 620,
+        allocations: 608,
         allocated: 119_000,
         reads: 2,
         writes: 1,
@@ -199,7 +201,7 @@ fn an_import_is_one_read_and_one_commit() {
         })
         .collect();
     Ceiling {
-        allocations: 750,
+        allocations: 732,
         allocated: 125_000,
         reads: 1,
         writes: 1,

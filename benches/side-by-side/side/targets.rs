@@ -212,9 +212,14 @@ pub const ALL: &[Target] = &[
         work: "audit",
         words: "`history?verify`",
         beside: "`sha256sum` of the same bytes",
-        wanted: &[&[least(0.5, "× its speed", |outcome| figures(outcome, "history", "history-sum"))]],
+        wanted: &[
+            &[least(0.5, "× its speed", |outcome| figures(outcome, "history", "history-sum"))],
+            &[least(0.5, "× its speed with one entry told", |outcome| {
+                figures(outcome, "history-untold", "history-sum")
+            })],
+        ],
         shown: ("=history", "=history-sum"),
-        reason: "Most of the time goes into telling the entries in JSON and not into the chain: see the figure for one told entry.",
+        reason: "Each entry is read from the store, opened, computed anew, told in JSON and sent; `limit=1` verifies as many and tells one.",
     },
 ];
 

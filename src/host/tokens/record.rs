@@ -94,7 +94,7 @@ impl TokenRecord {
         };
         let wire = Wire {
             format: FORMAT,
-            accessor: self.accessor.clone(),
+            accessor: self.accessor.as_str(),
             issued_at: self.issued_at,
             ttl: self.ttl.as_secs(),
             max_ttl: self.max_ttl.as_secs(),
@@ -110,7 +110,7 @@ impl TokenRecord {
         if format::is_newer(bytes, FORMAT) {
             return Err("a token record of a newer format: start the version that wrote it");
         }
-        let wire: Wire = minicbor::decode(bytes).map_err(|_| "not a token record")?;
+        let wire: Wire<String, Vec<String>> = minicbor::decode(bytes).map_err(|_| "not a token record")?;
         if wire.format != FORMAT {
             return Err("not a token record");
         }
@@ -130,12 +130,13 @@ impl TokenRecord {
     }
 }
 
+/// Written from borrowed texts and lists, read as owned ones.
 #[derive(Encode, Decode)]
-struct Wire {
+struct Wire<T, L> {
     #[n(0)]
     format: u8,
     #[n(1)]
-    accessor: String,
+    accessor: T,
     #[n(2)]
     issued_at: Timestamp,
     #[n(3)]
@@ -147,28 +148,28 @@ struct Wire {
     #[n(6)]
     renewed_at: Option<Timestamp>,
     #[n(7)]
-    login: Option<WireLogin>,
+    login: Option<WireLogin<T, L>>,
 }
 
 #[derive(Encode, Decode)]
-struct WireLogin {
+struct WireLogin<T, L> {
     #[n(0)]
-    role: String,
+    role: T,
     #[n(1)]
-    display_name: String,
+    display_name: T,
     #[n(2)]
-    policies: Vec<String>,
+    policies: L,
     /// JSON, as are the claims.
     #[n(3)]
     metadata: String,
     #[n(4)]
-    issuer: String,
+    issuer: T,
     #[n(5)]
-    iss: String,
+    iss: T,
     #[n(6)]
-    subject: String,
+    subject: T,
     #[n(7)]
-    audiences: Vec<String>,
+    audiences: L,
     #[n(8)]
     issued_at: Timestamp,
     #[n(9)]
@@ -181,18 +182,18 @@ struct WireLogin {
     trust_email: bool,
 }
 
-impl WireLogin {
-    fn of(login: &LoginHolder) -> Self {
+impl<'h> WireLogin<&'h str, &'h [String]> {
+    fn of(login: &'h LoginHolder) -> Self {
         let assertion = &login.assertion;
         WireLogin {
-            role: login.role.clone(),
-            display_name: login.display_name.clone(),
-            policies: login.policies.clone(),
+            role: &login.role,
+            display_name: &login.display_name,
+            policies: &login.policies,
             metadata: json(&login.metadata),
-            issuer: assertion.issuer.clone(),
-            iss: assertion.iss.clone(),
-            subject: assertion.subject.clone(),
-            audiences: assertion.audiences.clone(),
+            issuer: &assertion.issuer,
+            iss: &assertion.iss,
+            subject: &assertion.subject,
+            audiences: &assertion.audiences,
             issued_at: assertion.issued_at,
             expires_at: assertion.expires_at,
             claims: json(&assertion.claims),
@@ -200,6 +201,9 @@ impl WireLogin {
             trust_email: assertion.trust_email,
         }
     }
+}
+
+impl WireLogin<String, Vec<String>> {
     fn read(self) -> Result<LoginHolder, &'static str> {
         let map = |text: &str| serde_json::from_str(text).map_err(|_| "a token record with broken claims");
         Ok(LoginHolder {
