@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::conceal::Salt;
 use super::config::{DeviceConfig, Place};
 use super::delivery::{Announced, Faults, Offered};
 use super::devices::{self, Anchor, Birth, Fault, Gauge, Job, Outcome};
 use super::entry::{DISCLOSURE, RequestEntry, ResponseEntry, VoidEntry};
+use super::salt::Salt;
 use super::shape;
 use super::state::{self, Kept};
 use crate::clock::Clock;

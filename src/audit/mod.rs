@@ -10,6 +10,7 @@ mod devices;
 mod entry;
 mod replay;
 mod report;
+mod salt;
 mod shape;
 pub mod sighting;
 mod start;

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::conceal::{Accessor, Concealer, Fields, Hashed, Note, Salt, clear};
+use super::conceal::{Concealer, Fields, Note, clear};
 use super::entry::{RequestEntry, ResponseEntry, VoidEntry};
+use super::salt::{Accessor, Hashed, Salt};
 use crate::auth::Caller;
 use crate::domain::time::Timestamp;
 use crate::engine::request::Operation;
