@@ -167,7 +167,7 @@ async fn a_crash_between_the_writes_never_gives_one_more() {
 #[tokio::test]
 async fn a_key_that_nothing_remembers_any_more_takes_a_share_of_its_own() {
     let bench = Bench::new().await;
-    limited(&bench, 2, 0).await;
+    bench.fine("roles/admin", json!({"max_retrievals": 2, "per": "48h", "scope": "role"})).await;
     for generation in 0..7 {
         // The first set left the record, and ended more than a day ago, when the last comes.
         bench.wait(5 * 3600);
