@@ -75,12 +75,12 @@ impl Provider {
         claims["groups"] = json!([subject]);
         self.signer.jwt(&claims)
     }
-    /// Nothing listens any more.
+    /// Nothing listens any more: the thread that held the listener has ended. Whether its port stays silent is not asked; anybody may
+    /// be given it next.
     pub fn close(&mut self) {
         self.closed.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         self.serving.take().unwrap().join().unwrap();
-        assert!(TcpStream::connect(self.address).is_err(), "the provider can still be reached");
     }
 }
 
