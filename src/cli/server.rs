@@ -24,7 +24,7 @@ use crate::host::anchors::AnchorConfig;
 use crate::host::seal::Seal;
 use crate::host::{Host, HostInfo, HostParts};
 use crate::http::tls::TlsReloader;
-use crate::http::{Limits, serve};
+use crate::http::{Limits, bind, serve};
 use crate::process;
 use crate::random::OsRandom;
 use crate::storage::copy;
@@ -266,7 +266,7 @@ impl Door {
             Some(files) => Some(Arc::new(TlsReloader::new(files).map_err(Failure::new)?)),
         };
         let failed = |error| Failure::new(format_args!("listener {}: {error}", listener.address));
-        let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
+        let socket = bind(listener.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let limits = Limits {
             max_body: listener.max_request_size,

@@ -2,6 +2,7 @@
 //! is answered is a [`Service`]'s.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -147,6 +148,19 @@ pub async fn listen<S: Service>(
 
 /// How long a connection on which nothing is at work may still bring a request once the listener is closed.
 const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Takes an address to listen at. As many connections as the server serves may come at the same moment: the system's usual 128 would
+/// leave the others without an answer until they try again, a second later.
+///
+/// # Errors
+/// The address is taken, not of this machine, or not allowed.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that starts again does not wait for connections of the last one to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(u32::try_from(Limits::default().max_connections).unwrap_or(u32::MAX))
+}
 
 /// Closes the listener; answers the connections that it had and nobody took yet, `most` at most.
 fn queued(listener: TcpListener, most: usize) -> Vec<(TcpStream, SocketAddr)> {

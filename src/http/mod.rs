@@ -12,5 +12,5 @@ pub mod server;
 pub mod tls;
 pub mod wire;
 
-pub use listener::{Limits, Service, listen};
+pub use listener::{Limits, Service, bind, listen};
 pub use server::serve;

@@ -192,3 +192,16 @@ fn what_is_not_http_is_turned_away() {
     }
     node.client().read("sys/health").expect(200);
 }
+
+#[tokio::test]
+async fn hundreds_may_come_at_the_same_moment() {
+    // Nobody takes them yet, as when the server is busy: those that the system does not keep meanwhile try again after a second.
+    let listener = sparekey::http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut came = Vec::new();
+    for number in 0..600 {
+        let connecting =
+            tokio::time::timeout(Duration::from_millis(900), tokio::net::TcpStream::connect(address)).await;
+        came.push(connecting.unwrap_or_else(|_| panic!("connection {number} was left waiting")).unwrap());
+    }
+}
