@@ -229,10 +229,12 @@ fn what_is_over_is_tidied_away_a_day_later() {
         "sparekey_swept_total{kind=\"token\"} 1",
         "sparekey_swept_total{kind=\"wrapping\"} 1",
         "sparekey_swept_total{kind=\"claim\"} 0",
-        "sparekey_sweeps_total 3",
         "sparekey_sweep_failures_total 0",
     ] {
         assert!(told.lines().any(|found| found == line), "{line} in\n{told}");
     }
+    // The server begins with a sweep of its own, which counts if it found the store open already.
+    let sweeps = told.lines().find_map(|line| line.strip_prefix("sparekey_sweeps_total ")).map(str::parse::<u64>);
+    assert!(matches!(sweeps, Some(Ok(3 | 4))), "{sweeps:?}");
     lookup(&node.client().token(&root)).expect(200);
 }
