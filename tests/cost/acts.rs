@@ -17,17 +17,7 @@ const ENTRIES: usize = 100;
 const MEANWHILE: usize = 4;
 
 /// The most that one request may use.
-pub struct Ceiling {
-    pub allocations: usize,
-    pub allocated: usize,
-    pub reads: usize,
-    pub writes: usize,
-    pub read: usize,
-    pub written: usize,
-    pub audit: usize,
-    pub commits: usize,
-    pub fsyncs: usize,
-}
+pub type Ceiling = Used;
 
 impl Ceiling {
     /// Fails if a request used more than this, or so little that this says nothing.
@@ -61,20 +51,23 @@ impl Ceiling {
     }
 }
 
+/// Retrievals of codes that are held, each with an assertion of its own: path and body.
+pub fn retrievals(place: &Place) -> impl Iterator<Item = (String, Value)> {
+    (0..REQUESTS).map(|index| {
+        let account = format!("acme/{}", index / CODES);
+        if index % CODES == 0 {
+            place.scene.store(&account, &codes(index as u64, CODES), 0).expect(200);
+        }
+        (format!("{MOUNT}retrieve/{account}"), place.scene.request("admin"))
+    })
+}
+
 #[test]
 fn a_retrieval_by_jwt_is_one_read_one_commit_and_one_fsync() {
     let _alone = alone();
     let place = Place::new();
-    let requests: Vec<_> = (0..REQUESTS)
-        .map(|index| {
-            let account = format!("acme/{}", index / CODES);
-            if index % CODES == 0 {
-                place.scene.store(&account, &codes(index as u64, CODES), 0).expect(200);
-            }
-            let body = place.scene.request("admin");
-            place.request("POST", &format!("{MOUNT}retrieve/{account}"), None, Some(body))
-        })
-        .collect();
+    let requests: Vec<_> =
+        retrievals(&place).map(|(path, body)| place.request("POST", &path, None, Some(body))).collect();
     Ceiling {
         allocations: 672,
         allocated: 151_000,

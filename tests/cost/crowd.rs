@@ -1,15 +1,11 @@
 //! Many acts at the same time.
 
-use std::sync::Barrier;
-use std::thread;
-
 use sparekey::random::OsRandom;
 use sparekey::storage::{Storage, Write};
 use tokio::task::JoinSet;
 
 use crate::alone;
 use crate::inprocess::MOUNT;
-use crate::line::Line;
 use crate::place::Place;
 use crate::support::scene::codes;
 
@@ -31,19 +27,7 @@ fn sixty_four_clients_make_one_write_an_act_and_no_more_commits_and_fsyncs() {
             (0..EACH).map(request).collect()
         })
         .collect();
-    let start = Barrier::new(CLIENTS);
-    let before = place.reading();
-    thread::scope(|scope| {
-        for list in &lists {
-            let (start, address) = (&start, place.node.address);
-            scope.spawn(move || {
-                let mut line = Line::to(address);
-                start.wait();
-                list.iter().for_each(|request| line.ask(request));
-            });
-        }
-    });
-    let used = place.reading().since(&before);
+    let used = place.measure_at_once(&lists);
     let acts = CLIENTS * EACH;
     println!("{acts} retrievals: {used:?}");
     // The audit keeps its last checkpoint now and then.

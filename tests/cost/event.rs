@@ -1,15 +1,11 @@
 //! Events of enrollments: by themselves, and many at the same time.
 
-use std::sync::Barrier;
-use std::thread;
-
 use serde_json::json;
 
 use crate::acts::{Ceiling, REQUESTS};
 use crate::alone;
 use crate::crowd::{CLIENTS, EACH};
 use crate::inprocess::MOUNT;
-use crate::line::Line;
 use crate::place::Place;
 use crate::support::scene::{AUDIENCE, ISSUER, codes};
 use crate::support::signer::{credential_change, now};
@@ -40,19 +36,7 @@ fn sixty_four_senders_share_what_is_counted_of_their_source() {
     let place = Place::new();
     let lists: Vec<Vec<Vec<u8>>> =
         (0..CLIENTS).map(|client| (0..EACH).map(|number| event(&place, client * EACH + number)).collect()).collect();
-    let start = Barrier::new(CLIENTS);
-    let before = place.reading();
-    thread::scope(|scope| {
-        for list in &lists {
-            let (start, address) = (&start, place.node.address);
-            scope.spawn(move || {
-                let mut line = Line::to(address);
-                start.wait();
-                list.iter().for_each(|request| line.ask(request));
-            });
-        }
-    });
-    let used = place.reading().since(&before);
+    let used = place.measure_at_once(&lists);
     let acts = CLIENTS * EACH;
     println!("{acts} events: {used:?}");
     // The source's record is written five times a second, and the audit keeps its last checkpoint now and then.

@@ -1,7 +1,8 @@
 //! A server on the embedded store, with all its costs in view.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
 use serde_json::{Value, json};
 use sparekey::storage::faulty::{Counts, Faulty};
@@ -138,6 +139,23 @@ impl Place {
         }
         let used = self.reading().since(&before);
         used.per(counted.len())
+    }
+
+    /// Asks for all of these, each list over a connection of its own and all lists at the same time; what that used altogether.
+    pub fn measure_at_once(&self, lists: &[Vec<Vec<u8>>]) -> Used {
+        let start = Barrier::new(lists.len());
+        let before = self.reading();
+        thread::scope(|scope| {
+            for list in lists {
+                let (start, address) = (&start, self.node.address);
+                scope.spawn(move || {
+                    let mut line = Line::to(address);
+                    start.wait();
+                    list.iter().for_each(|request| line.ask(request));
+                });
+            }
+        });
+        self.reading().since(&before)
     }
 }
 

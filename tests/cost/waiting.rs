@@ -1,12 +1,8 @@
 //! What waits in a wrapping.
 
-use serde_json::Value;
-
-use crate::acts::{CODES, Ceiling, REQUESTS};
+use crate::acts::{Ceiling, retrievals};
 use crate::alone;
-use crate::inprocess::MOUNT;
 use crate::place::Place;
-use crate::support::scene::codes;
 
 #[test]
 fn a_retrieval_into_a_wrapping_is_one_commit_and_waits_for_no_fsync_of_the_audit() {
@@ -52,15 +48,4 @@ fn an_unwrap_is_two_reads_one_commit_and_one_fsync() {
         fsyncs: 1,
     }
     .holds("unwrap", &place.measure(&requests));
-}
-
-/// Retrievals of codes that are held: path and body.
-fn retrievals(place: &Place) -> impl Iterator<Item = (String, Value)> {
-    (0..REQUESTS).map(|index| {
-        let account = format!("acme/{}", index / CODES);
-        if index % CODES == 0 {
-            place.scene.store(&account, &codes(index as u64, CODES), 0).expect(200);
-        }
-        (format!("{MOUNT}retrieve/{account}"), place.scene.request("admin"))
-    })
 }
