@@ -24,17 +24,6 @@ pub fn harden() -> Vec<String> {
     failed
 }
 
-/// Lets every other thread of this process go first from here on: for a thread that computes for long while others answer requests.
-/// A thread cannot take this back, so it is one made for such work.
-pub fn step_back() {
-    /// Nice value 10 weighs about a tenth of an ordinary thread: it comes to its turn on a busy machine, too.
-    #[cfg(target_os = "linux")]
-    const NICE: i32 = 10;
-    // Elsewhere it is the whole process that would step back. Where it is forbidden the work is done all the same.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
-}
-
 /// From here on a panic says where it happened and nothing else: its message could carry a secret.
 pub fn quiet_panics() {
     std::panic::set_hook(Box::new(|info| {

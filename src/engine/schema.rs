@@ -45,8 +45,11 @@ const ROLE: Field = field("role", Text, "Role to act under; else the login's rol
 const JWT: Field = field("jwt", Text, "The assertion: a JWT that satisfies the role. A JSON string.");
 const REASON: Field = field("reason", Text, "Why; stays in the account's history. Must not contain a code.");
 const TICKET: Field = field("ticket", Text, "The ticket this belongs to.");
-const KEY: Field =
-    field("idempotency_key", Text, "Repeating the same request with the same key never costs another code.");
+const KEY: Field = field(
+    "idempotency_key",
+    Text,
+    "The same request with the same key costs no other code: for a day at least, and while its set is among the account's last.",
+);
 const REPLY_KEY: Field = field(
     "idempotency_key",
     Text,

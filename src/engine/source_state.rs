@@ -166,8 +166,8 @@ impl States {
         queue.waiting().push(tally);
         self.write(source, &queue).await;
     }
-    /// Counts within a fifth of a second, together with all that come until then: what an event does is durable elsewhere, and one record that each
-    /// of them writes would be the one that all of them queue for. A crash forgets what was not counted yet.
+    /// Counts within a fifth of a second, together with all that come until then: what an event does is durable elsewhere, and one
+    /// record that each of them writes would be the one that all of them queue for. A crash forgets what was not counted yet.
     pub fn count_soon(self: &Arc<Self>, source: &str, tally: Tally) {
         let queue = self.queue(source);
         queue.waiting().push(tally);

@@ -4,13 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::crypto::CryptoError;
 use crate::crypto::verifier::{Stretched, Stretcher, Workspace};
 use crate::error::{Error, Kind, Result};
-use crate::process;
 
 /// Most computations at a time: 19 MiB and one core each.
 const MOST_AT_WORK: usize = 4;
@@ -44,8 +43,7 @@ impl Pool {
         Pool { places: Semaphore::new(at_work + waiting), turns, spare: Arc::default(), done: AtomicU64::new(0) }
     }
 
-    /// Stretches `codes`, one after the other, on a thread of its own that all which serve requests go before: on a machine whose every
-    /// core stretches, nobody else waits for it.
+    /// Stretches `codes`, one after the other, on a thread that serves no requests.
     ///
     /// # Errors
     /// 429 at once, with a time to wait, if too many requests wait already.
@@ -67,15 +65,7 @@ impl Pool {
             drop(turn);
             stretched
         };
-        // A thread costs a thousandth of what it does here; those that the runtime lends cannot take their place in the queue back.
-        let (answer, stretched) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("stretch".to_owned());
-        let begun = thread.spawn(move || {
-            process::step_back();
-            drop(answer.send(work()));
-        });
-        begun.map_err(Error::internal)?;
-        stretched.await.map_err(Error::internal)?.map_err(Error::internal)
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(Error::internal)
     }
 
     /// How many computations were begun.
