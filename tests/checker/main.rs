@@ -39,9 +39,13 @@ fn seed() -> u64 {
 
 /// Acts, breaks and judges; panics if anything was wrong, or if nothing could have gone wrong.
 fn check(stand: &mut dyn Stand, seconds: u64, every: u64) -> Outcome {
+    check_by(seed(), stand, seconds, every)
+}
+
+fn check_by(seed: u64, stand: &mut dyn Stand, seconds: u64, every: u64) -> Outcome {
     let seconds = env("CHECKER_SECONDS", seconds);
     let (length, every) = (Duration::from_secs(seconds), Duration::from_millis(every));
-    let trial = Trial { seed: seed(), length, clients: 16, accounts: 10, every, tells: false };
+    let trial = Trial { seed, length, clients: 16, accounts: 10, every, tells: false };
     let outcome = trial.run(stand);
     println!("{}, seed {}: {}", stand.name(), trial.seed, outcome.figures());
     // The log of a run in which something was wrong is kept: the next run may not find it.
@@ -109,4 +113,12 @@ fn a_damaged_file_is_an_error_or_does_not_matter_and_is_never_a_wrong_answer() {
 #[test]
 fn three_nodes_over_postgresql_keep_their_promises_while_all_of_them_are_killed() {
     drop(check(&mut Postgres::start(seed()), 15, 700));
+}
+
+/// Two minutes of it, in four rounds; in the last one clocks are moved where they can be.
+#[test]
+fn three_nodes_over_postgresql_keep_their_promises_for_minutes() {
+    for seed in 5..9 {
+        drop(check_by(seed, &mut Postgres::start(seed), 30, 700));
+    }
 }

@@ -1,5 +1,6 @@
 //! Where a trial takes place: an engine in one of its forms, and what can be broken of it.
 
+mod audited;
 pub mod damage;
 pub mod layered;
 pub mod mounted;

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,14 +12,13 @@ use rustix::process::Signal;
 
 use super::peer::Peer;
 use super::steps::Clock;
-use super::{Broken, Stand};
+use super::{Broken, Stand, audited};
 use crate::support::corpus::Dice;
 use crate::support::http::Client;
 use crate::support::postgres;
-use crate::support::server::{BINARY, Server, Setup};
+use crate::support::server::{Server, Setup};
 use crate::support::signer::now;
 use crate::trial::cast::Door;
-use crate::trial::judge::Kind;
 use crate::trial::log::{Finding, Log};
 use crate::trial::proxy::Proxy;
 
@@ -223,18 +221,11 @@ impl Stand for Postgres {
             sleep(Duration::from_millis(50));
         }
     }
-    fn end(&mut self, _: &Log) -> Vec<Finding> {
-        let mut findings = Vec::new();
+    fn end(&mut self, log: &Log) -> Vec<Finding> {
         for node in &mut self.nodes {
             node.terminate();
-            let said = Command::new(BINARY).args(["audit", "verify"]).arg(node.audit()).output().expect("it starts");
-            if !said.status.success() {
-                let words = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
-                findings.push(Finding { kind: Kind::Unverifiable, words: format!("audit verify: {words}") });
-            }
-            debug_assert!(fs::exists(node.audit()).unwrap_or(false));
         }
-        findings
+        audited::judge(&self.nodes.iter().map(|node| vec![node.audit()]).collect::<Vec<_>>(), log)
     }
     fn passed(&self) -> Vec<(String, usize)> {
         self.proxy.counts().into_iter().map(|(kind, count)| (format!("connection {kind}"), count)).collect()

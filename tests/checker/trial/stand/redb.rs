@@ -1,10 +1,8 @@
 //! One server of its own on a redb file: killed, stopped for a while, told to end, its file damaged between two starts, its audit
 //! file taken away, no file allowed to grow, the disk of its audit file full or standing still, its clock moved.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,14 +12,13 @@ use rustix::process::Signal;
 use super::peer::Peer;
 use super::room::Room;
 use super::steps::Clock;
-use super::{Broken, Stand, damage};
+use super::{Broken, Stand, audited, damage};
 use crate::support::corpus::Dice;
 use crate::support::http::Client;
-use crate::support::server::{BINARY, Server, Setup};
+use crate::support::server::{Server, Setup};
 use crate::support::signer::now;
 use crate::trial::cast::Door;
-use crate::trial::judge::Kind;
-use crate::trial::log::{Asked, Finding, Log};
+use crate::trial::log::{Finding, Log};
 use crate::trial::proxy::Proxy;
 
 /// One node on redb, with a proxy before it.
@@ -170,20 +167,8 @@ impl Stand for Redb {
     }
     fn end(&mut self, log: &Log) -> Vec<Finding> {
         self.server.terminate();
-        let mut findings = Vec::new();
-        let files = || self.away.iter().cloned().chain([self.server.audit()]).filter(|file| file.exists());
-        let said = Command::new(BINARY).args(["audit", "verify"]).args(files()).output().expect("it starts");
-        if !said.status.success() {
-            let words = format!(
-                "audit verify: {}{}",
-                String::from_utf8_lossy(&said.stdout),
-                String::from_utf8_lossy(&said.stderr)
-            );
-            findings.push(Finding { kind: Kind::Unverifiable, words });
-        }
-        let lines: String = files().map(|file| fs::read_to_string(file).unwrap_or_default()).collect();
-        findings.extend(unaudited(&lines, log));
-        findings
+        let files = self.away.iter().cloned().chain([self.server.audit()]).filter(|file| file.exists());
+        audited::judge(&[files.collect()], log)
     }
     fn passed(&self) -> Vec<(String, usize)> {
         self.proxy.counts().into_iter().map(|(kind, count)| (format!("connection {kind}"), count)).collect()
@@ -204,30 +189,4 @@ fn full_or_still(room: &Room, dice: &Dice) -> &'static str {
             "disk of the audit file stands still"
         }
     }
-}
-
-/// Codes that a client saw and no line of the audit says so.
-fn unaudited(file: &str, log: &Log) -> Vec<Finding> {
-    let mut places: BTreeMap<(String, u64, u64), usize> = BTreeMap::new();
-    // A line that a kill cut short is no JSON; the verification has judged it.
-    for line in file.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
-        if line["disclosed"] == true {
-            let said = &line["response"]["disclosure"];
-            let account = said["account"].as_str().unwrap_or_default().to_owned();
-            let number = |field: &str| said[field].as_u64().unwrap_or_default();
-            *places.entry((account, number("generation"), number("slot"))).or_default() += 1;
-        }
-    }
-    let mut findings = Vec::new();
-    for one in log.tries.iter().filter(|one| !matches!(one.asked, Asked::Verify { .. })) {
-        let Some((generation, slot)) = one.let_out() else { continue };
-        if !places.contains_key(&(one.account.clone(), generation, slot)) {
-            let words = format!(
-                "{} had generation {generation} slot {slot} of {}, and no audit line says so",
-                one.act, one.account
-            );
-            findings.push(Finding { kind: Kind::Lost, words });
-        }
-    }
-    findings
 }
